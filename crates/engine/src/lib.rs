@@ -1,0 +1,8 @@
+//! Runs and differentiates models: graph IR, reference interpreter, rten, reverse-mode
+//! differentiation graph to graph, tree ensembles.
+//!
+//! Owns everything that computes a model's answer. Must never judge an answer, know a threat,
+//! or read a file by itself (bytes, and external data through a resolver, are handed in).
+
+pub mod graph;
+pub mod value;

@@ -1,0 +1,8 @@
+//! Harness, attacks, statistics and validity.
+//!
+//! Owns how a model is attacked and how what comes back is judged. An attack proposes, the
+//! harness disposes. Must never write files, print, or read clock, environment or global
+//! random state: a [`ctx::Ctx`] is handed in.
+
+pub mod ctx;
+pub mod oracle;

@@ -1,0 +1,64 @@
+//! The target as the lab sees it: scores and loss gradients of candidate rows.
+//!
+//! Owns the trait. Implemented over `engine` in [`crate::target`] and by hand in tests. Must
+//! never count queries itself: the harness's metered handle does.
+
+/// The loss whose gradient is asked for. It is always to be *increased* by an attacker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// Cross-entropy of the label on the logits.
+    CrossEntropy,
+    /// `max_{j != y} z_j - z_y - offset_y`, with the offset of the declared cut-off:
+    /// for two classes and cut-off `t` on class `c`, `z_c - z_other` is compared with
+    /// `ln(t / (1 - t))`. Positive exactly when the decision has left `y`.
+    Margin,
+}
+
+/// Answer to a gradient query; one entry per asked row.
+#[derive(Clone, Debug, Default)]
+pub struct LossGrad {
+    /// Loss per row.
+    pub loss: Vec<f32>,
+    /// Gradient, `rows x dims`, row-major.
+    pub grad: Vec<f32>,
+    /// Scores, `rows x classes`, as `scores` would give them.
+    pub scores: Vec<f32>,
+}
+
+/// Why a query failed.
+#[derive(Debug, thiserror::Error)]
+#[error("target failed: {reason}")]
+pub struct OracleError {
+    /// Reason, in words.
+    pub reason: String,
+}
+
+/// A target bound to `n` data rows, each with a clean point in `dims` free coordinates.
+///
+/// Row `i` of the data fixes everything that the attacker cannot touch (immutable columns).
+/// Coordinates are in the unit of the model input. A row's answer depends on the row and its
+/// candidate alone, never on what else is in the batch: implementations evaluate at a fixed
+/// width and pad.
+pub trait Oracle: Send + Sync {
+    /// Number of data rows.
+    fn rows(&self) -> usize;
+    /// Number of free coordinates.
+    fn dims(&self) -> usize;
+    /// Number of classes.
+    fn classes(&self) -> usize;
+    /// Clean coordinates of a row (`dims` values).
+    fn clean(&self, row: usize) -> &[f32];
+    /// Declared output for `rows[i]` at candidate `x[i*dims..]`: `rows.len() x classes`,
+    /// probabilities or logits as declared; a single column is expanded to two.
+    fn scores(&self, rows: &[usize], x: &[f32]) -> Result<Vec<f32>, OracleError>;
+    /// Whether `loss_grad` works, else why not (names operator, node, opset).
+    fn gradient(&self) -> Result<(), String>;
+    /// Loss and gradient at candidates. `labels[i]` is the class index to leave.
+    fn loss_grad(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError>;
+}

@@ -1,0 +1,9 @@
+//! Plain, versioned data: what is declared, planned, measured and logged.
+//!
+//! Owns the wire types and the parser of the declaration. Must never compute a figure, read a
+//! file, a clock or the environment: it parses and validates. Called by every other crate.
+
+pub mod measurement;
+pub mod plan;
+pub mod system;
+pub mod taxonomy;

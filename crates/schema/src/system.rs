@@ -1,0 +1,370 @@
+//! The declared system (`proofmark.system/1`): assets, features, threats, criteria.
+//!
+//! Owns the validated types. A held [`System`] is a proof that names resolve, that types fit
+//! and that a robust figure on a table has a scale, bounds and a goal. Parsing, spans and
+//! diagnostics are in [`parse`]. Must never open a file that the declaration names.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A declared system, validated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct System {
+    /// Short name, `[a-z0-9-]+`, also the origin of the log.
+    pub name: String,
+    /// Version of the system that is assessed.
+    pub version: String,
+    /// Provider as it stands in the papers.
+    pub provider: String,
+    /// Intended purpose, authored text.
+    pub purpose: String,
+    /// True for a bundled example: it is signed with a throw-away key, marked DEMO.
+    pub demo: bool,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Data sets by name, in the order of the declaration.
+    pub data: Vec<DataAsset>,
+    /// Features, in the order of the declaration.
+    pub features: Vec<Feature>,
+    /// Models, in the order of the declaration.
+    pub models: Vec<ModelAsset>,
+    /// Threats, in the order of the declaration.
+    pub threats: Vec<Threat>,
+    /// Criteria, in the order of the declaration.
+    pub criteria: Vec<Criterion>,
+    /// Declared (never measured) statements per cell of the matrix: `[declared."evasion/prevent"]`.
+    pub declared: BTreeMap<String, Declared>,
+}
+
+/// A statement by a person on one cell of the matrix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Declared {
+    /// What is done.
+    pub measure: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Set when the cell is waived: the reason.
+    pub waived: Option<String>,
+}
+
+/// Role of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataRole {
+    /// Never measured on; may be used for ranges and standard deviations.
+    Train,
+    /// Where thresholds are chosen.
+    Validation,
+    /// Where declared figures come from.
+    Test,
+}
+
+/// A data set: a table, or images with labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataAsset {
+    /// Name (`data.<name>`).
+    pub name: String,
+    /// Path, relative to the declaration.
+    pub path: String,
+    /// Role.
+    pub role: DataRole,
+    /// Label column of a table, or `None` when `labels` is a file.
+    pub label: Option<String>,
+    /// Label file (`.npy` or IDX) for images.
+    pub labels: Option<String>,
+    /// Classes in order: (class name, value in the file).
+    pub classes: Vec<(String, String)>,
+    /// Columns that are neither features nor label.
+    pub ignore: Vec<String>,
+    /// Texts that mean missing.
+    pub missing: Vec<String>,
+    /// Pinned dialect of a CSV; what is `None` is detected.
+    pub dialect: DialectPins,
+    /// Use the first so many rows only (declared, so it is part of the plan).
+    pub limit: Option<usize>,
+}
+
+/// Pins of a CSV dialect. Every `None` is detected and printed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DialectPins {
+    /// Field delimiter: one character, or `"blank"` for runs of blanks.
+    pub delimiter: Option<String>,
+    /// Decimal mark: `.` or `,`.
+    pub decimal: Option<char>,
+    /// Whether the first record is a header.
+    pub header: Option<bool>,
+    /// Column names, when there is no header.
+    pub columns: Option<Vec<String>>,
+}
+
+/// Type of a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeatureKind {
+    /// A real number.
+    Number,
+    /// A whole number; candidates are rounded before they are judged.
+    Integer,
+    /// A category without order.
+    Category,
+    /// A category with order (as listed in `values`).
+    Ordinal,
+    /// True or false.
+    Boolean,
+    /// Free text.
+    Text,
+    /// An image.
+    Image,
+}
+
+/// One feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Column name, or the name of the image input.
+    pub name: String,
+    /// Type.
+    pub kind: FeatureKind,
+    /// Lowest and highest allowed value, in the unit of the file.
+    pub bounds: Option<[f64; 2]>,
+    /// Allowed values of a category, ordinal or boolean, as they stand in the file.
+    pub values: Vec<String>,
+    /// Whether an attacker can change it.
+    pub mutable: bool,
+    /// Whether figures are given per group of this feature.
+    pub group: bool,
+    /// Edges that cut a numeric group feature into half-open bins `[e0, e1)`.
+    pub group_edges: Vec<f64>,
+    /// Whether the model reads it (false for columns that serve groups only).
+    pub input: bool,
+    /// Shape of an image, channels first: `[c, h, w]`.
+    pub shape: Option<[usize; 3]>,
+}
+
+/// Role of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelRole {
+    /// The one that decides.
+    Primary,
+    /// Takes over when the primary fails.
+    Backup,
+    /// Compared, not in use.
+    Candidate,
+}
+
+/// A model file and how its answer is read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelAsset {
+    /// Name (`models.<name>`).
+    pub name: String,
+    /// Path, relative to the declaration.
+    pub path: String,
+    /// Role.
+    pub role: ModelRole,
+    /// Output that is judged.
+    pub output: OutputSpec,
+    /// Decision rule.
+    pub decision: Decision,
+    /// Expected scores from the training framework (`.npy`), rows as in `expected_data`.
+    pub expected: Option<String>,
+    /// Data set whose rows `expected` holds; the test set by default.
+    pub expected_data: Option<String>,
+    /// How columns or pixels become the input tensor.
+    pub input: InputSpec,
+}
+
+/// How data becomes model inputs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InputSpec {
+    /// For a model with one `[n, k]` input: the columns, in order.
+    pub columns: Vec<String>,
+    /// Layout of an image input; NCHW unless said otherwise.
+    pub layout: Layout,
+    /// Image: the data bounds are mapped linearly onto this range.
+    pub range: Option<[f64; 2]>,
+    /// Image: subtracted per channel after the mapping.
+    pub mean: Vec<f64>,
+    /// Image: divided by per channel after `mean`.
+    pub std: Vec<f64>,
+}
+
+/// Axis order of an image input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// batch, channels, height, width
+    #[default]
+    Nchw,
+    /// batch, height, width, channels
+    Nhwc,
+}
+
+/// What the judged output holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputSpec {
+    /// Name of the graph output; `None`: the only one, or the only float one.
+    pub name: Option<String>,
+    /// What it holds.
+    pub kind: OutputKind,
+    /// Classes in the order of the output's columns; the order of the data's `classes` by default.
+    pub classes: Vec<String>,
+}
+
+/// Kind of an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputKind {
+    /// Probabilities in `[0, 1]`; one column means the probability of the last class.
+    Probability,
+    /// Logits; one column means the log-odds of the last class.
+    Logit,
+    /// A score without a probability meaning.
+    Score,
+    /// A label only.
+    Label,
+}
+
+/// The declared decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// The class with the highest score; ties go to the lower index.
+    Argmax,
+    /// Two classes: `class` is decided when its probability (or score) is at least `at`.
+    Cutoff {
+        /// The class.
+        class: String,
+        /// The cut-off.
+        at: f64,
+    },
+}
+
+/// A distance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// Greatest change of any coordinate.
+    Linf,
+    /// Euclidean.
+    L2,
+    /// Sum of absolute changes.
+    L1,
+}
+
+/// Unit of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scale {
+    /// The unit of the model input.
+    #[serde(rename = "raw")]
+    Raw,
+    /// Share of each feature's declared bounds.
+    #[serde(rename = "bounds")]
+    Bounds,
+    /// Standard deviations over the training data (test data when none is declared).
+    #[serde(rename = "std")]
+    Std,
+    /// Steps of 1/255 of the image range.
+    #[serde(rename = "0-255")]
+    U8,
+}
+
+/// What the attacker can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// The model file, with gradients.
+    WhiteBox,
+    /// Scores only.
+    Score,
+    /// Decisions only.
+    Decision,
+}
+
+/// Which way the attacker wants the decision to go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goal {
+    /// Class the attacker starts from.
+    pub from: String,
+    /// Class the attacker wants.
+    pub to: String,
+}
+
+/// A threat: an attacker with a budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Threat {
+    /// Name (`threats.<name>`).
+    pub name: String,
+    /// Distance.
+    pub norm: Norm,
+    /// Budgets, ascending, in the unit of `scale`.
+    pub eps: Vec<f64>,
+    /// Unit of the budgets.
+    pub scale: Scale,
+    /// Direction; `None`: any wrong decision (images and ad-hoc attacks).
+    pub goal: Option<Goal>,
+    /// Access.
+    pub access: Access,
+    /// Suite: `quick` by default.
+    pub suite: String,
+    /// Models it is aimed at; every model when empty.
+    pub models: Vec<String>,
+    /// Largest number of queries per row.
+    pub queries: Option<u64>,
+}
+
+/// A pass threshold, registered before the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Criterion {
+    /// Name (`criteria.<name>`).
+    pub name: String,
+    /// Metric, e.g. `accuracy`, `robust_accuracy`, `auc`.
+    pub metric: String,
+    /// Model.
+    pub model: String,
+    /// Data set.
+    pub data: String,
+    /// Threat, for robust metrics.
+    pub threat: Option<String>,
+    /// Budget, for robust metrics; one of the threat's.
+    pub eps: Option<f64>,
+    /// Group `(feature, value)`, when the criterion is about one group.
+    pub group: Option<(String, String)>,
+    /// Passes when the figure is at least, or at most, this.
+    pub bound: Bound,
+    /// Confidence of the one-sided interval, e.g. 0.95.
+    pub confidence: f64,
+    /// Why this threshold fits.
+    pub rationale: String,
+    /// Who approved it.
+    pub approver: String,
+}
+
+/// Direction and value of a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// At least.
+    AtLeast(f64),
+    /// At most.
+    AtMost(f64),
+}
+
+impl System {
+    /// The data set of that name.
+    pub fn data_named(&self, name: &str) -> Option<&DataAsset> {
+        self.data.iter().find(|d| d.name == name)
+    }
+    /// The model of that name.
+    pub fn model_named(&self, name: &str) -> Option<&ModelAsset> {
+        self.models.iter().find(|m| m.name == name)
+    }
+    /// The threat of that name.
+    pub fn threat_named(&self, name: &str) -> Option<&Threat> {
+        self.threats.iter().find(|t| t.name == name)
+    }
+    /// The feature of that name.
+    pub fn feature_named(&self, name: &str) -> Option<&Feature> {
+        self.features.iter().find(|f| f.name == name)
+    }
+}
