@@ -1,1 +1,32 @@
-fn main() {}
+//! The command line. Owns arguments, terminal text, exit codes, and everything that reads the
+//! clock, the environment or the file system; the libraries are handed what they need.
+//!
+//! Exit codes: 0 clean; 1 a criterion failed or is inconclusive; 2 the work could not be done.
+
+mod assets;
+mod cli;
+mod command;
+mod failure;
+mod interrupt;
+mod keyring;
+mod output;
+mod progress;
+mod project;
+mod runner;
+mod state;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match command::run(&cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            output::report_failure(&failure, cli.format);
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `engine list`: the engines of this build and what they are for.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use proofmark_engine::engine::{EngineKind, facts};
+use serde_json::json;
+
+use super::Global;
+use crate::cli::Format;
+use crate::failure::Outcome;
+use crate::output;
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: EngineVerb,
+}
+
+#[derive(Subcommand, Debug)]
+enum EngineVerb {
+    /// The engines of this build.
+    List,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
+    let EngineVerb::List = args.verb;
+    let engines = [
+        (EngineKind::Rten, "embedded, f32; the default"),
+        (EngineKind::Reference, "plain loops, f32; every operator; second path for witnesses"),
+        (EngineKind::ReferenceF64, "plain loops, f64; oracle of the tests"),
+    ];
+    if global.format == Format::Json {
+        let list: Vec<_> = engines
+            .iter()
+            .map(|(kind, note)| {
+                let facts = facts(*kind);
+                json!({"name": facts.name, "version": facts.version, "cpu": facts.cpu, "note": note})
+            })
+            .collect();
+        output::json(&json!({"format": "proofmark.engines/1", "engines": list}));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (kind, note) in engines {
+        let facts = facts(kind);
+        output::data(&format!("{:<14} {:<10} {note}\n", facts.name, facts.version));
+    }
+    output::data(&format!("cpu features: {}\n", facts(EngineKind::Rten).cpu));
+    Ok(ExitCode::SUCCESS)
+}

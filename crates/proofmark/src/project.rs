@@ -1,0 +1,97 @@
+//! A folder with a declaration. Owns finding, reading and explaining `proofmark.toml`.
+//!
+//! Must never measure; called by every verb that takes `-C DIR`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
+use proofmark_schema::measurement::AssetDigest;
+use proofmark_schema::system::{self, System};
+
+use crate::assets;
+use crate::failure::{Failure, Outcome};
+
+/// A declared system and where it lies.
+pub struct Project {
+    /// Folder of the declaration; asset paths are relative to it.
+    pub dir: PathBuf,
+    /// The validated declaration.
+    pub system: System,
+    /// Digest of the declaration file.
+    pub sha256: String,
+}
+
+impl Project {
+    /// Reads `DIR/proofmark.toml`.
+    pub fn load(dir: &Path) -> Outcome<Self> {
+        let file = dir.join(FILE);
+        if !file.is_file() {
+            return Err(Failure::new(
+                "no-declaration",
+                format!("there is no `{}`", file.display()),
+                format!("write one from what lies there: proofmark init {}", dir.display()),
+            ));
+        }
+        let bytes = assets::read_limited(&file, DECLARATION_BYTES_MAX)?;
+        let sha256 = assets::sha256(&bytes);
+        let text = String::from_utf8(bytes).map_err(|error| {
+            Failure::new(
+                "declaration-not-utf8",
+                format!("`{}` is not UTF-8 (byte {})", file.display(), error.utf8_error().valid_up_to()),
+                "save it as UTF-8",
+            )
+        })?;
+        match system::parse(&text) {
+            Ok(system) => Ok(Self { dir: dir.to_path_buf(), system, sha256 }),
+            Err(diagnostics) => Err(refused(&file, &text, &diagnostics)),
+        }
+    }
+
+    /// Path of an asset named in the declaration.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.dir.join(relative)
+    }
+
+    /// Digest entry of the declaration itself.
+    pub fn digest(&self) -> AssetDigest {
+        AssetDigest { name: "declaration".into(), sha256: self.sha256.clone() }
+    }
+}
+
+/// All problems of a declaration, each with its source line.
+fn refused(file: &Path, text: &str, diagnostics: &[system::Diagnostic]) -> Failure {
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+    let mut details = String::new();
+    for diagnostic in diagnostics {
+        let mut labels =
+            vec![LabeledSpan::new_primary_with_span(Some(diagnostic.label.clone()), diagnostic.span.clone())];
+        if let Some((span, label)) = &diagnostic.also {
+            labels.push(LabeledSpan::new_with_span(Some(label.clone()), span.clone()));
+        }
+        let rendered = MietteDiagnostic::new(diagnostic.message.clone())
+            .with_code(diagnostic.code)
+            .with_help(diagnostic.help.clone())
+            .with_labels(labels);
+        let report = miette::Report::new(rendered)
+            .with_source_code(NamedSource::new(file.display().to_string(), text.to_owned()));
+        // Writing into a String cannot fail.
+        let _ = handler.render_report(&mut details, report.as_ref());
+        details.push('\n');
+    }
+    let count = diagnostics.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    Failure::new(
+        "declaration-refused",
+        format!("`{}` has {count} {noun}; nothing was measured", file.display()),
+        "mend what is marked above and run `proofmark check` again",
+    )
+    .with_details(details)
+}
+
+/// Name of the declaration.
+pub const FILE: &str = "proofmark.toml";
+/// A declaration is written by hand; more than this is a wrong file.
+const DECLARATION_BYTES_MAX: u64 = 4 << 20;
