@@ -1,1 +1,14 @@
-//! placeholder
+//! Bounded readers of foreign bytes, one module per format.
+//!
+//! Owns facts with byte offsets: what the bytes say, never whether that is good. Must never
+//! panic, execute anything found in a file, open files, or allocate by a length that the input
+//! merely claims. Called by `engine`, `dataset`, and the command line.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+mod half;
+pub mod onnx;
+pub mod protobuf;
