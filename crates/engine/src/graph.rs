@@ -3,7 +3,7 @@
 //! Owns structure only. Any graph here can be written back as ONNX, so that a gradient is again
 //! a model that runs on any engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::value::{DType, Value};
 
@@ -70,4 +70,40 @@ pub struct Graph {
     pub constants: BTreeMap<String, Value>,
     /// Opset by domain (`""` is `ai.onnx`).
     pub opsets: BTreeMap<String, i64>,
+}
+
+/// Opset assumed for a domain that a graph does not import: what hand-made graphs are written
+/// against. A loaded model always imports what it uses.
+pub const OPSET_DEFAULT: i64 = 18;
+/// The same for `ai.onnx.ml`.
+pub const OPSET_ML_DEFAULT: i64 = 3;
+/// Domain of the classical operators.
+pub const ML: &str = "ai.onnx.ml";
+
+impl Graph {
+    /// Opset of a domain.
+    pub fn opset(&self, domain: &str) -> i64 {
+        let default = if domain == ML { OPSET_ML_DEFAULT } else { OPSET_DEFAULT };
+        self.opsets.get(domain).copied().unwrap_or(default)
+    }
+    /// Every value name: inputs, constants, what nodes give.
+    pub fn names(&self) -> BTreeSet<&str> {
+        let inputs = self.inputs.iter().map(|i| i.name.as_str());
+        let constants = self.constants.keys().map(String::as_str);
+        let given = self.nodes.iter().flat_map(|n| &n.outputs).map(String::as_str);
+        inputs.chain(constants).chain(given).filter(|n| !n.is_empty()).collect()
+    }
+}
+
+/// A shape as text: `(batch, 784)`, `?` for a dimension without a name.
+pub fn shape_text(dims: &[Dim]) -> String {
+    let parts: Vec<String> = dims
+        .iter()
+        .map(|d| match d {
+            Dim::Fixed(n) => n.to_string(),
+            Dim::Dynamic(name) if name.is_empty() => "?".to_string(),
+            Dim::Dynamic(name) => name.clone(),
+        })
+        .collect();
+    format!("({})", parts.join(", "))
 }

@@ -5,4 +5,5 @@
 //! or read a file by itself (bytes, and external data through a resolver, are handed in).
 
 pub mod graph;
+pub mod reference;
 pub mod value;
