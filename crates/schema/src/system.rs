@@ -2,11 +2,24 @@
 //!
 //! Owns the validated types. A held [`System`] is a proof that names resolve, that types fit
 //! and that a robust figure on a table has a scale, bounds and a goal. Parsing, spans and
-//! diagnostics are in [`parse`]. Must never open a file that the declaration names.
+//! diagnostics are in `system/`. Must never open a file that the declaration names.
+
+mod check;
+mod criteria;
+mod data;
+mod diagnostic;
+mod features;
+mod models;
+mod parse;
+mod reader;
+mod threats;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use diagnostic::{Diagnostic, Spans, line_col, nearest};
+pub use parse::{FORMAT, parse, parse_spanned};
 
 /// A declared system, validated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -367,4 +380,47 @@ impl System {
     pub fn feature_named(&self, name: &str) -> Option<&Feature> {
         self.features.iter().find(|f| f.name == name)
     }
+    /// The data set that figures come from: the first with the role `test`.
+    pub fn test_data(&self) -> Option<&DataAsset> {
+        self.data.iter().find(|d| d.role == DataRole::Test)
+    }
+    /// The image feature, when the system is about images.
+    pub fn image(&self) -> Option<&Feature> {
+        self.features.iter().find(|f| f.kind == FeatureKind::Image)
+    }
 }
+
+impl DataAsset {
+    /// Whether the file is a table of text (CSV and the like), by its ending.
+    pub fn is_table(&self) -> bool {
+        let path = self.path.to_lowercase();
+        [".csv", ".tsv", ".data", ".txt", ".test"].iter().any(|e| path.ends_with(e))
+    }
+}
+
+impl FeatureKind {
+    /// Whether values are numbers with an order and a distance.
+    pub fn is_numeric(self) -> bool {
+        matches!(self, Self::Number | Self::Integer)
+    }
+}
+
+impl Feature {
+    /// Names of the groups, as they stand in criteria: values, or half-open bins such as
+    /// `[25,35)`; [`MISSING_GROUP`] is last. A category without `values` names only that.
+    pub fn group_names(&self) -> Vec<String> {
+        let mut names = if self.kind.is_numeric() { self.bins() } else { self.values.clone() };
+        names.push(MISSING_GROUP.to_owned());
+        names
+    }
+
+    fn bins(&self) -> Vec<String> {
+        let edges = &self.group_edges;
+        let lower = std::iter::once(f64::NEG_INFINITY).chain(edges.iter().copied());
+        let upper = edges.iter().copied().chain([f64::INFINITY]);
+        lower.zip(upper).map(|(l, u)| format!("[{l},{u})")).collect()
+    }
+}
+
+/// The group of rows whose value is missing.
+pub const MISSING_GROUP: &str = "missing";

@@ -1,0 +1,147 @@
+//! Reads `[data.<name>]`.
+//!
+//! Owns what holds within one data set. What holds between sections is in `check`.
+
+use super::parse::{check_slug, read_path};
+use super::reader::Section;
+use super::{DataAsset, DataRole, DialectPins};
+
+/// Reads one data set; what is wrong is reported and left at a neutral value.
+pub(super) fn read(section: &Section<'_>) -> DataAsset {
+    section.only(&KEYS);
+    check_slug(section, "data set");
+    section.need("path", "path = \"test.csv\"");
+    section.need("role", "role = \"test\"");
+    section.need("classes", "classes = { good = \"1\", bad = \"2\" }");
+    let asset = DataAsset {
+        name: section.name().to_owned(),
+        path: read_path(section, "path", &DATA_ENDINGS).unwrap_or_default(),
+        role: section.choice("role", &ROLES).unwrap_or(DataRole::Train),
+        label: section.is_text("label").then(|| section.text("label")).flatten(),
+        labels: read_path(section, "labels", &LABEL_ENDINGS),
+        classes: section.pairs("classes").unwrap_or_default(),
+        ignore: section.texts("ignore").unwrap_or_default(),
+        missing: section.texts("missing").unwrap_or_default(),
+        dialect: section.section("dialect").map(|s| read_dialect(&s)).unwrap_or_default(),
+        limit: section.whole("limit").and_then(|n| usize::try_from(n).ok()),
+    };
+    if section.has("label") && !section.is_text("label") {
+        section.text("label");
+    }
+    check_labels(section, &asset);
+    check_classes(section, &asset);
+    check_lists(section, &asset);
+    asset
+}
+
+fn check_labels(section: &Section<'_>, asset: &DataAsset) {
+    if section.has("label") && section.has("labels") {
+        let help = "a table has `label`, the name of its column; images have `labels`, a file";
+        let message = format!("`{}` has both `label` and `labels`", section.title());
+        section.refuse("label-twice", "labels", message, "one of the two", help);
+        return;
+    }
+    if asset.path.is_empty() {
+        return;
+    }
+    if asset.is_table() {
+        if section.has("labels") {
+            let message = "a table has its labels in a column, not in a file";
+            let help = "write `label = \"<column>\"`";
+            section.refuse("labels-of-table", "labels", message, "not for tables", help);
+        } else {
+            section.need("label", "label = \"class\"");
+        }
+    } else if section.has("label") {
+        let message = "this data set has no columns, so its labels are in a file";
+        let help = "write `labels = \"labels.npy\"`";
+        section.refuse("label-of-images", "label", message, "not for this file type", help);
+    } else {
+        section.need("labels", "labels = \"labels.npy\"");
+    }
+    for key in ["ignore", "missing", "dialect"] {
+        if !asset.is_table() && section.has(key) {
+            let message = format!("`{key}` is about the columns of a table");
+            let help = "remove it: this data set is not a CSV file";
+            section.refuse("key-of-table", key, message, "not for this file type", help);
+        }
+    }
+}
+
+fn check_classes(section: &Section<'_>, asset: &DataAsset) {
+    if asset.classes.is_empty() && !section.has("classes") {
+        return;
+    }
+    let readable = section.section("classes").is_some_and(|c| c.keys().len() == asset.classes.len());
+    if readable && asset.classes.len() < 2 {
+        let message = format!("`{}` declares {} class", section.title(), asset.classes.len());
+        let help = "declare at least two classes, each with its value in the file";
+        section.refuse("too-few-classes", "classes", message, "too few", help);
+    }
+    for (index, (name, value)) in asset.classes.iter().enumerate() {
+        if let Some((first, _)) = asset.classes.iter().take(index).find(|(_, v)| v == value) {
+            let message = format!("classes `{first}` and `{name}` have the same value `{value}`");
+            let help = "give each class the value that stands for it in the file";
+            section.refuse("duplicate-value", "classes", message, "the same value twice", help);
+        }
+        if name.trim().is_empty() {
+            let message = "a class has no name";
+            section.refuse("bad-name", "classes", message, "empty name", "name the class");
+        }
+    }
+}
+
+fn check_lists(section: &Section<'_>, asset: &DataAsset) {
+    section.refuse_repeats("ignore", &asset.ignore);
+    section.refuse_repeats("missing", &asset.missing);
+    if asset.limit == Some(0) {
+        let message = "a limit of 0 leaves no row";
+        let help = "write at least 1, or remove `limit` to use every row";
+        section.refuse("bad-limit", "limit", message, "no row is left", help);
+    }
+    if let Some(label) = asset.label.as_ref().filter(|l| asset.ignore.contains(l)) {
+        let message = format!("the label column `{label}` is also ignored");
+        let help = format!("remove `{label}` from `ignore`");
+        section.refuse("label-ignored", "ignore", message, "holds the label", help);
+    }
+}
+
+fn read_dialect(section: &Section<'_>) -> DialectPins {
+    section.only(&["delimiter", "decimal", "header", "columns"]);
+    let delimiter = section.text_raw("delimiter");
+    if let Some(text) = delimiter.as_ref().filter(|d| !DELIMITERS.contains(&d.as_str())) {
+        let message = format!("`{}` is no delimiter that is read", text.escape_debug());
+        let help = "one of `,`, `;`, `\\t`, `|`, or `blank` for runs of blanks";
+        section.refuse("bad-dialect", "delimiter", message, "not known", help);
+    }
+    let decimal = section.choice("decimal", &[(".", '.'), (",", ',')]);
+    if decimal == Some(',') && delimiter.as_deref() == Some(",") {
+        let message = "the comma is both the delimiter and the decimal mark";
+        let help = "set `delimiter` to what separates the columns, or `decimal = \".\"`";
+        section.refuse("bad-dialect", "decimal", message, "same as the delimiter", help);
+    }
+    let header = section.flag("header");
+    let columns = section.texts("columns").filter(|c| !c.is_empty());
+    if let Some(columns) = &columns {
+        section.refuse_repeats("columns", columns);
+        if header != Some(false) {
+            let message = "`columns` names the columns of a file without a header";
+            let help = "add `header = false`, or remove `columns`";
+            section.refuse("bad-dialect", "columns", message, "the header names them", help);
+        }
+    }
+    DialectPins { delimiter, decimal, header, columns }
+}
+
+/// Endings of data files. `-ubyte` is how the MNIST family names its IDX files.
+pub(super) const DATA_ENDINGS: [&str; 11] = [
+    ".csv", ".tsv", ".data", ".txt", ".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz",
+    ".test",
+];
+const LABEL_ENDINGS: [&str; 6] = [".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz"];
+const ROLES: [(&str, DataRole); 3] =
+    [("train", DataRole::Train), ("validation", DataRole::Validation), ("test", DataRole::Test)];
+const DELIMITERS: [&str; 5] = [",", ";", "\t", "|", "blank"];
+const KEYS: [&str; 9] = [
+    "path", "role", "label", "labels", "classes", "ignore", "missing", "dialect", "limit",
+];

@@ -1,0 +1,168 @@
+//! Reads `[features.<name>]`.
+//!
+//! Owns what holds within one feature. What holds between sections is in `check`.
+
+use super::reader::Section;
+use super::{Feature, FeatureKind};
+
+/// Reads one feature; what is wrong is reported and left at a neutral value.
+pub(super) fn read(section: &Section<'_>) -> Feature {
+    section.only(&KEYS);
+    section.need("type", "type = \"number\"");
+    let kind = section.choice("type", &KINDS);
+    let feature = Feature {
+        name: section.name().to_owned(),
+        kind: kind.unwrap_or(FeatureKind::Text),
+        bounds: section.pair("bounds"),
+        values: section.texts("values").unwrap_or_default(),
+        mutable: section.flag("mutable").unwrap_or(false),
+        group: section.flag("group").unwrap_or(false),
+        group_edges: section.numbers("group_edges").unwrap_or_default(),
+        input: section.flag("input").unwrap_or(true),
+        shape: read_shape(section),
+    };
+    if feature.name.trim().is_empty() || feature.name.contains(char::is_control) {
+        let message = "a feature needs a name without control characters";
+        let help = "use the name of the column";
+        section.refuse_name("bad-name", message, "not allowed", help);
+    }
+    if kind.is_some() {
+        check_kind(section, &feature);
+        check_bounds(section, &feature);
+        check_values(section, &feature);
+        check_group(section, &feature);
+    }
+    feature
+}
+
+fn read_shape(section: &Section<'_>) -> Option<[usize; 3]> {
+    let shape = section.wholes("shape")?;
+    let known: Option<[usize; 3]> = shape.as_slice().try_into().ok();
+    let pixels = known.and_then(|s| s.iter().try_fold(1usize, |a, &d| a.checked_mul(d)));
+    if !pixels.is_some_and(|n| (1..=PIXELS_MAX).contains(&n)) {
+        let message = format!("`shape` in `{}` must be channels, height, width", section.title());
+        let help = format!("e.g. `[1, 28, 28]`, all positive, at most {PIXELS_MAX} values");
+        section.refuse("bad-shape", "shape", message, "not a shape", help);
+        return None;
+    }
+    known
+}
+
+fn check_kind(section: &Section<'_>, feature: &Feature) {
+    let title = section.title();
+    if feature.kind == FeatureKind::Image {
+        section.need("shape", "shape = [1, 28, 28]");
+        section.need("bounds", "bounds = [0, 255]");
+    } else if section.has("shape") {
+        let message = format!("`shape` is about images, and `{title}` is none");
+        section.refuse("key-of-image", "shape", message, "not for this type", "remove it");
+    }
+    if feature.mutable && !feature.kind.is_numeric() && feature.kind != FeatureKind::Image {
+        let message = format!("`{title}` cannot be attacked: only numeric columns and images can");
+        let help = "write `mutable = false`; it stays as it is in each row";
+        section.refuse("mutable-not-numeric", "mutable", message, "not numeric", help);
+    }
+    if feature.mutable && !feature.input {
+        let message = format!("`{title}` is mutable but no model reads it");
+        let help = "write `mutable = false`, or remove `input = false`";
+        section.refuse("mutable-not-input", "mutable", message, "never read", help);
+    }
+    if feature.kind == FeatureKind::Image && !feature.input && section.has("input") {
+        let message = "an image that no model reads cannot be measured";
+        section.refuse("image-not-input", "input", message, "must be true", "remove it");
+    }
+}
+
+fn check_bounds(section: &Section<'_>, feature: &Feature) {
+    let Some([lower, upper]) = feature.bounds else { return };
+    if !feature.kind.is_numeric() && feature.kind != FeatureKind::Image {
+        let message = format!("`bounds` of `{}` need a numeric type or an image", section.title());
+        let help = "remove `bounds`, list `values`, or change `type`";
+        section.refuse("bounds-not-numeric", "bounds", message, "not for this type", help);
+        return;
+    }
+    if lower >= upper {
+        let message = format!("the bounds of `{}` are not lowest, highest", section.title());
+        let label = format!("{lower} is not below {upper}");
+        let help = if lower > upper {
+            format!("write `bounds = [{upper}, {lower}]`")
+        } else {
+            "leave room between the bounds; a constant is not a mutable feature".into()
+        };
+        section.refuse("bounds-reversed", "bounds", message, label, help);
+    }
+    if feature.kind == FeatureKind::Integer && (lower.fract() != 0.0 || upper.fract() != 0.0) {
+        let message = format!("`{}` is an integer, so its bounds are whole", section.title());
+        let help = "round the bounds inwards, or write `type = \"number\"`";
+        section.refuse("bounds-not-whole", "bounds", message, "not whole", help);
+    }
+}
+
+fn check_values(section: &Section<'_>, feature: &Feature) {
+    section.refuse_repeats("values", &feature.values);
+    let listed = matches!(
+        feature.kind,
+        FeatureKind::Category | FeatureKind::Ordinal | FeatureKind::Boolean
+    );
+    if section.has("values") && !listed {
+        let message = format!("`values` of `{}` need a category, ordinal or boolean", section.title());
+        let help = "remove `values`, give `bounds`, or change `type`";
+        section.refuse("values-not-listed", "values", message, "not for this type", help);
+    }
+    match feature.kind {
+        FeatureKind::Ordinal => {
+            section.need("values", "values = [\"low\", \"middle\", \"high\"]");
+        }
+        FeatureKind::Boolean => {
+            let has = section.need("values", "values = [\"no\", \"yes\"]");
+            let count = section.count("values");
+            if has && count.is_some_and(|n| n != 2) {
+                let message = format!("`{}` needs the text of false and of true", section.title());
+                let help = "list two values: first the one that means false";
+                section.refuse("boolean-values", "values", message, "not two values", help);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check_group(section: &Section<'_>, feature: &Feature) {
+    let title = section.title();
+    if feature.group && matches!(feature.kind, FeatureKind::Text | FeatureKind::Image) {
+        let message = format!("`{title}` cannot make groups: its values are free");
+        let help = "remove `group`, or declare a category column";
+        section.refuse("group-of-free-type", "group", message, "not for this type", help);
+    }
+    let numeric = feature.kind.is_numeric();
+    if section.has("group_edges") && (!feature.group || !numeric) {
+        let message = format!("`group_edges` of `{title}` need a numeric feature with `group = true`");
+        let help = "remove `group_edges`, or make it a numeric group feature";
+        section.refuse("edges-without-group", "group_edges", message, "not used", help);
+    } else if feature.group && numeric {
+        let has = section.need("group_edges", "group_edges = [25, 50]");
+        if has && section.count("group_edges") == Some(0) {
+            let message = format!("`group_edges` of `{title}` is empty");
+            let help = "name at least one edge, so that there are two groups";
+            section.refuse("edges-empty", "group_edges", message, "no edge", help);
+        }
+    }
+    if feature.group_edges.windows(2).any(|w| w.first() >= w.last()) {
+        let message = format!("`group_edges` of `{title}` do not ascend");
+        let help = "write each edge once, lowest first";
+        section.refuse("edges-not-ascending", "group_edges", message, "not ascending", help);
+    }
+}
+
+const KINDS: [(&str, FeatureKind); 7] = [
+    ("number", FeatureKind::Number),
+    ("integer", FeatureKind::Integer),
+    ("category", FeatureKind::Category),
+    ("ordinal", FeatureKind::Ordinal),
+    ("boolean", FeatureKind::Boolean),
+    ("text", FeatureKind::Text),
+    ("image", FeatureKind::Image),
+];
+const KEYS: [&str; 8] =
+    ["type", "bounds", "values", "mutable", "group", "group_edges", "input", "shape"];
+/// Values of one image; a batch of 32 still fits in memory.
+const PIXELS_MAX: usize = 1 << 22;

@@ -1,0 +1,3 @@
+//! Tests of the declaration: what is read, what is refused and how it is told.
+
+mod refused;
