@@ -1,1 +1,18 @@
-//! placeholder
+//! Plan, judge, register, matrix and the papers of an assessment.
+//!
+//! Owns what is decided about measurements: which are planned, whether they were promised
+//! beforehand, whether they reach the threshold, which cell of the matrix they cover, and how all
+//! of it is logged and written down. Must never measure (a [`runner::Runner`] is handed in), print,
+//! or read clock, environment or random state. Called by the command line and the server.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+#[cfg(test)]
+mod fixture;
+pub mod judge;
+pub mod matrix;
+pub mod plan;
+pub mod registration;
+pub mod runner;
