@@ -3,6 +3,8 @@
 //! Owns the wire types and the parser of the declaration. Must never compute a figure, read a
 //! file, a clock or the environment: it parses and validates. Called by every other crate.
 
+pub mod attack;
+pub mod duties;
 pub mod measurement;
 pub mod plan;
 pub mod system;
