@@ -1,0 +1,137 @@
+//! Detection of delimiter, header, decimal mark and line ends.
+//!
+//! Owns the rules, which look at a sample of whole records. Must never decide against a pin.
+
+use csv::StringRecord;
+use proofmark_schema::system::DialectPins;
+
+use super::{CsvError, Delimiter, Hints, LineEnd, Records, parse_number, split};
+
+/// The delimiter that is pinned, or under which the sample is most even.
+pub(super) fn delimiter(
+    text: &str,
+    pins: &DialectPins,
+    hints: &Hints<'_>,
+) -> Result<Delimiter, CsvError> {
+    if let Some(pin) = &pins.delimiter {
+        return match (pin.as_str(), pin.as_bytes()) {
+            ("blank", _) => Ok(Delimiter::Blanks),
+            (_, [c @ (b',' | b';' | b'\t' | b'|')]) => Ok(Delimiter::Char(*c)),
+            _ => Err(CsvError::BadDelimiter { text: pin.clone() }),
+        };
+    }
+    let mut best: Option<(Delimiter, (usize, usize))> = None;
+    for candidate in CANDIDATES {
+        let Ok((rows, _)) = split(text, candidate, Some(SAMPLE_ROWS)) else { continue };
+        let Some(score) = score(&rows, hints) else { continue };
+        if best.is_none_or(|(_, b)| score > b) {
+            best = Some((candidate, score));
+        }
+    }
+    Ok(best.map_or(Delimiter::Char(b','), |(delimiter, _)| delimiter))
+}
+
+/// `(declared names found in the first record, rows of the commonest length in per mille)`;
+/// `None` when the commonest length is one field.
+fn score(rows: &[StringRecord], hints: &Hints<'_>) -> Option<(usize, usize)> {
+    let mut lengths: Vec<usize> = rows.iter().map(StringRecord::len).collect();
+    lengths.sort_unstable();
+    let runs = lengths.chunk_by(|a, b| a == b).map(|run| (run.len(), run.first().copied()));
+    let (count, length) = runs.max_by_key(|(count, _)| *count)?;
+    if length? < 2 {
+        return None;
+    }
+    let first = rows.first()?;
+    let named = hints.columns.iter().filter(|name| first.iter().any(|f| f == **name)).count();
+    Some((named, count * 1000 / rows.len()))
+}
+
+/// Whether the first record names columns.
+///
+/// With hints: it holds a declared name. Without: its fields are filled, unlike each other and
+/// no numbers, and below it some column holds numbers only; or no field of it comes again.
+pub(super) fn has_header(rows: &[StringRecord], pins: &DialectPins, hints: &Hints<'_>) -> bool {
+    if pins.columns.is_some() {
+        return false;
+    }
+    let Some((first, rest)) = rows.split_first() else { return false };
+    if !hints.columns.is_empty() {
+        return hints.columns.iter().any(|name| first.iter().any(|f| f == *name));
+    }
+    let number = |f: &str| parse_number(f, '.').or_else(|| parse_number(f, ',')).is_some();
+    let mut names: Vec<&str> = first.iter().collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() != first.len() || first.iter().any(|f| f.is_empty() || number(f)) {
+        return false;
+    }
+    let sample = rest.get(..rest.len().min(SAMPLE_ROWS)).unwrap_or_default();
+    let numeric = |column: usize| {
+        let mut fields = sample.iter().filter_map(|r| r.get(column)).filter(|f| !f.is_empty());
+        fields.next().is_some_and(number) && fields.all(number)
+    };
+    let again = |column: usize, name: &str| sample.iter().any(|r| r.get(column) == Some(name));
+    let fresh = first.iter().enumerate().all(|(column, name)| !again(column, name));
+    fresh && ((0..first.len()).any(numeric) || sample.len() >= TEXT_ROWS_MIN)
+}
+
+/// The decimal mark of the numeric columns.
+pub(super) fn decimal(records: &Records, hints: &Hints<'_>) -> Result<char, CsvError> {
+    let mut comma: Option<(String, String)> = None;
+    let mut only_thousands = true;
+    for (index, column) in records.columns.iter().enumerate() {
+        if !hints.numeric.is_empty() && !hints.numeric.contains(&column.as_str()) {
+            continue;
+        }
+        for field in records.column(index) {
+            let Some(mark) = field.find([',', '.']) else { continue };
+            if field.get(mark..).is_some_and(|f| f.starts_with('.')) {
+                if hints.numeric.is_empty() && parse_number(field, '.').is_none() {
+                    continue;
+                }
+                return Ok('.');
+            }
+            if parse_number(field, ',').is_some() {
+                only_thousands &= thousands(field, mark);
+                comma.get_or_insert_with(|| (column.clone(), field.to_owned()));
+            }
+        }
+    }
+    match comma {
+        None => Ok('.'),
+        Some(_) if !only_thousands => Ok(','),
+        Some((column, text)) => Err(CsvError::AmbiguousDecimal { column, text }),
+    }
+}
+
+/// Whether `1,234` could be one thousand: one to three digits, then exactly three.
+fn thousands(field: &str, mark: usize) -> bool {
+    let (head, tail) = (field.get(..mark).unwrap_or_default(), field.get(mark + 1..));
+    let head = head.trim_start_matches(['+', '-']);
+    (1..=3).contains(&head.len())
+        && !head.starts_with('0')
+        && tail.is_some_and(|t| t.len() == 3 && t.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The end of the first line.
+pub(super) fn line_end(text: &str) -> LineEnd {
+    match text.find(['\n', '\r']).and_then(|at| text.get(at..)) {
+        Some(rest) if rest.starts_with("\r\n") => LineEnd::CrLf,
+        Some(rest) if rest.starts_with('\r') => LineEnd::Cr,
+        _ => LineEnd::Lf,
+    }
+}
+
+/// In order of preference when the sample is equally even: a comma is often a decimal mark,
+/// and blanks often stand inside fields.
+const CANDIDATES: [Delimiter; 5] = [
+    Delimiter::Char(b';'),
+    Delimiter::Char(b'\t'),
+    Delimiter::Char(b'|'),
+    Delimiter::Char(b','),
+    Delimiter::Blanks,
+];
+/// Records looked at to find delimiter and header; more change nothing on even files.
+const SAMPLE_ROWS: usize = 200;
+/// Rows of text alone below which a first record that never comes again may be chance.
+const TEXT_ROWS_MIN: usize = 20;
