@@ -5,5 +5,6 @@
 //! or read a file by itself (bytes, and external data through a resolver, are handed in).
 
 pub mod graph;
+pub mod model;
 pub mod reference;
 pub mod value;

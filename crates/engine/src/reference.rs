@@ -13,11 +13,15 @@ use crate::value::{DType, Inputs, Value};
 
 mod arith;
 mod broadcast;
+mod cast;
 mod compare;
 mod conv;
 mod float;
 mod gemm;
+mod index;
+mod norm;
 mod op;
+mod pool;
 mod reduce;
 mod registry;
 mod shape;
@@ -25,6 +29,7 @@ mod unary;
 mod window;
 
 use op::{Args, Kernel, Spec};
+pub use shape::constant_value;
 pub use op::{ELEMENTS_MAX, OpError};
 
 /// The arithmetic of a program.

@@ -8,6 +8,7 @@ use super::op::{
     Args, Kernel, OpError, Spec, around, axes_mask, axis_of, misshapen, mistyped, strides, tensor,
     volume, wrong,
 };
+use crate::graph::Node;
 use crate::value::{Tensor, Value};
 
 /// Applies `$body` to the tensor inside and wraps the result in the same variant.
@@ -386,15 +387,18 @@ fn block(spec: &Spec) -> Result<usize, OpError> {
 
 /// `Constant`
 pub fn constant(spec: &Spec) -> Result<Kernel, OpError> {
-    let value = constant_value(spec)?;
+    let value = constant_value(spec.node)?;
     let value = if spec.precision == Precision::F64 { value.widened() } else { value };
     Ok(Box::new(move |_: &Args| Ok(vec![value.clone()])))
 }
 
 /// The value a `Constant` node holds.
-pub fn constant_value(spec: &Spec) -> Result<Value, OpError> {
+///
+/// # Errors
+/// None, several, or other attributes than a value.
+pub fn constant_value(node: &Node) -> Result<Value, OpError> {
     use crate::graph::Attribute as A;
-    let mut set = spec.node.attributes.iter();
+    let mut set = node.attributes.iter();
     let (Some((name, a)), None) = (set.next(), set.next()) else {
         return Err(wrong("value", "is not the only attribute"));
     };

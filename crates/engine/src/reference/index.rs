@@ -1,0 +1,574 @@
+//! Operators that pick or place elements by index: slicing, gathering, scattering, padding,
+//! sorting.
+//!
+//! Owns index checks; an index out of range is an error. Called by the registry.
+
+use super::broadcast;
+use super::float::Float;
+use super::op::{
+    Args, Kernel, OpError, Spec, around, axis_of, float_dispatch, misshapen, mistyped, strides,
+    tensor, volume, wrong,
+};
+use super::shape::{dims, same_type};
+use crate::value::{DType, Tensor, Value};
+
+/// Element types of two values as one.
+macro_rules! pair_type {
+    ($a:expr, $b:expr, $index:expr, |$x:ident, $y:ident| $body:expr) => {
+        match ($a, $b) {
+            (Value::F32($x), Value::F32($y)) => Ok(Value::F32($body?)),
+            (Value::F64($x), Value::F64($y)) => Ok(Value::F64($body?)),
+            (Value::I64($x), Value::I64($y)) => Ok(Value::I64($body?)),
+            (Value::I32($x), Value::I32($y)) => Ok(Value::I32($body?)),
+            (Value::U8($x), Value::U8($y)) => Ok(Value::U8($body?)),
+            (Value::I8($x), Value::I8($y)) => Ok(Value::I8($body?)),
+            (Value::Bool($x), Value::Bool($y)) => Ok(Value::Bool($body?)),
+            (Value::Str($x), Value::Str($y)) => Ok(Value::Str($body?)),
+            (_, other) => Err(mistyped($index, other, "the type of input 0")),
+        }
+    };
+}
+
+/// `Slice`: bounds as attributes before opset 10, as inputs since.
+pub fn slice(spec: &Spec) -> Result<Kernel, OpError> {
+    let own = |name: &str| Ok::<_, OpError>(spec.ints(name)?.map(<[i64]>::to_vec));
+    let fixed = match own("starts")? {
+        None => None,
+        Some(starts) => {
+            let ends = own("ends")?.ok_or_else(|| wrong("ends", "is missing"))?;
+            Some((starts, ends, own("axes")?))
+        }
+    };
+    Ok(Box::new(move |args| {
+        let x = args.required(0)?;
+        let (starts, ends, axes, steps) = match &fixed {
+            Some((s, e, a)) => (s.clone(), e.clone(), a.clone(), None),
+            None => {
+                (args.ints(1)?, args.ints(2)?, args.ints_optional(3)?, args.ints_optional(4)?)
+            }
+        };
+        let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
+        let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
+        if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+            return Err(misshapen("starts, ends, axes and steps differ in length"));
+        }
+        let shape = x.shape();
+        super::op::axes_mask(&axes, shape.len())?;
+        let mut picks: Vec<Vec<usize>> = shape.iter().map(|&d| (0..d).collect()).collect();
+        for i in 0..starts.len() {
+            let axis = axis_of(axes[i], shape.len())?;
+            picks[axis] = range(shape[axis], starts[i], ends[i], steps[i])?;
+        }
+        Ok(vec![same_type!(x, t => picked(t, &picks))?])
+    }))
+}
+
+/// The indices `start..end` in steps, with Python's clamping.
+fn range(size: usize, start: i64, end: i64, step: i64) -> Result<Vec<usize>, OpError> {
+    let n = size as i64;
+    let wrap = |v: i64| if v < 0 { v.saturating_add(n) } else { v };
+    Ok(match step {
+        0 => return Err(OpError::Value("a step of 0".to_string())),
+        1.. => {
+            let (from, to) = (wrap(start).clamp(0, n), wrap(end).clamp(0, n));
+            (from..to).step_by(step as usize).map(|i| i as usize).collect()
+        }
+        _ => {
+            let (from, to) = (wrap(start).clamp(-1, n - 1), wrap(end).clamp(-1, n - 1));
+            let step = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
+            (to + 1..=from).rev().step_by(step).map(|i| i as usize).collect()
+        }
+    })
+}
+
+/// The elements at the product of index lists, one list for each dimension.
+pub fn picked<T: Clone>(t: &Tensor<T>, picks: &[Vec<usize>]) -> Result<Tensor<T>, OpError> {
+    let shape: Vec<usize> = picks.iter().map(Vec::len).collect();
+    let own = strides(t.shape());
+    let mut at = vec![0usize];
+    for (list, step) in picks.iter().zip(&own) {
+        volume(&[at.len(), list.len()])?;
+        at = at.iter().flat_map(|&b| list.iter().map(move |&i| b + i * step)).collect();
+    }
+    tensor(shape, at.into_iter().map(|i| t.data()[i].clone()).collect())
+}
+
+/// Indices along a dimension of that size, negative ones from its end.
+fn indices(v: &Value, index: usize, size: usize) -> Result<Vec<usize>, OpError> {
+    let raw = match v.dtype() {
+        Some(DType::I64 | DType::I32) => v.to_i64s(),
+        _ => None,
+    };
+    let raw = raw.ok_or_else(|| mistyped(index, v, "an integer type"))?;
+    raw.into_iter().map(|i| place(i, size)).collect()
+}
+
+fn place(i: i64, size: usize) -> Result<usize, OpError> {
+    let at = if i < 0 { i + size as i64 } else { i };
+    usize::try_from(at)
+        .ok()
+        .filter(|&a| a < size)
+        .ok_or_else(|| OpError::Value(format!("index {i} is outside a dimension of size {size}")))
+}
+
+/// `Gather`
+pub fn gather(spec: &Spec) -> Result<Kernel, OpError> {
+    let axis = spec.int_or("axis", 0)?;
+    fn of<T: Clone>(
+        t: &Tensor<T>,
+        axis: usize,
+        at: &[usize],
+        shape: &[usize],
+    ) -> Result<Tensor<T>, OpError> {
+        let (before, along, after) = around(t.shape(), axis);
+        let mut out = t.shape()[..axis].to_vec();
+        out.extend(shape);
+        out.extend(&t.shape()[axis + 1..]);
+        let mut data = Vec::with_capacity(volume(&out)?);
+        for b in 0..before {
+            for &i in at {
+                data.extend_from_slice(&t.data()[(b * along + i) * after..][..after]);
+            }
+        }
+        tensor(out, data)
+    }
+    Ok(Box::new(move |args| {
+        let (x, i) = (args.required(0)?, args.required(1)?);
+        let axis = axis_of(axis, x.shape().len())?;
+        let at = indices(i, 1, x.shape()[axis])?;
+        Ok(vec![same_type!(x, t => of(t, axis, &at, &i.shape()))?])
+    }))
+}
+
+/// `GatherElements`
+pub fn gather_elements(spec: &Spec) -> Result<Kernel, OpError> {
+    let axis = spec.int_or("axis", 0)?;
+    Ok(Box::new(move |args| {
+        let (x, i) = (args.required(0)?, args.required(1)?);
+        let offsets = element_offsets(&x.shape(), i, axis)?;
+        Ok(vec![same_type!(x, t => {
+            tensor(i.shape(), offsets.iter().map(|&o| t.data()[o].clone()).collect())
+        })?])
+    }))
+}
+
+/// Offsets into a tensor of `shape` that replace the coordinate on `axis` by the index.
+fn element_offsets(shape: &[usize], i: &Value, axis: i64) -> Result<Vec<usize>, OpError> {
+    let axis = axis_of(axis, shape.len())?;
+    let at = i.shape();
+    let fits = at.len() == shape.len() && (0..at.len()).all(|d| d == axis || at[d] <= shape[d]);
+    if !fits {
+        return Err(misshapen(format!("indices of shape {at:?} do not fit {shape:?}")));
+    }
+    let list = indices(i, 1, shape[axis])?;
+    let own = strides(shape);
+    let mut steps = own.clone();
+    steps[axis] = 0;
+    let mut out = Vec::with_capacity(list.len());
+    let mut next = list.iter();
+    broadcast::walk(&at, [&steps], |[base]| {
+        if let Some(i) = next.next() {
+            out.push(base + i * own[axis]);
+        }
+    });
+    Ok(out)
+}
+
+/// How a scattered element joins what is there.
+#[derive(Clone, Copy)]
+enum Join {
+    Replace,
+    Add,
+    Mul,
+    Max,
+    Min,
+}
+
+fn join_of(spec: &Spec) -> Result<Join, OpError> {
+    Ok(match spec.text_or("reduction", "none")? {
+        "none" => Join::Replace,
+        "add" => Join::Add,
+        "mul" => Join::Mul,
+        "max" => Join::Max,
+        "min" => Join::Min,
+        other => return Err(wrong("reduction", format!("has the unknown value `{other}`"))),
+    })
+}
+
+/// Puts `updates` at `offsets` (runs of `run` elements) of a copy of `x`.
+fn scattered(
+    x: &Value,
+    updates: &Value,
+    (offsets, run): (&[usize], usize),
+    join: Join,
+) -> Result<Value, OpError> {
+    fn put<T: Clone>(
+        t: &Tensor<T>,
+        u: &Tensor<T>,
+        (offsets, run): (&[usize], usize),
+        f: impl Fn(&T, &T) -> T,
+    ) -> Result<Tensor<T>, OpError> {
+        if u.len() != offsets.len() * run {
+            return Err(misshapen(format!("updates of shape {:?} do not fit", u.shape())));
+        }
+        let mut data = t.data().to_vec();
+        for (k, &o) in offsets.iter().enumerate() {
+            for j in 0..run {
+                data[o + j] = f(&data[o + j], &u.data()[k * run + j]);
+            }
+        }
+        tensor(t.shape().to_vec(), data)
+    }
+    fn number<T: Copy + PartialOrd>(join: Join, add: fn(T, T) -> T, mul: fn(T, T) -> T)
+    -> impl Fn(&T, &T) -> T {
+        move |&a, &b| match join {
+            Join::Replace => b,
+            Join::Add => add(a, b),
+            Join::Mul => mul(a, b),
+            Join::Max => if b > a { b } else { a },
+            Join::Min => if b < a { b } else { a },
+        }
+    }
+    let to = (offsets, run);
+    match (join, x, updates) {
+        (Join::Replace, x, u) => pair_type!(x, u, 2, |t, u| put(t, u, to, |_, b| b.clone())),
+        (_, Value::F32(t), Value::F32(u)) => {
+            put(t, u, to, number(join, |a, b| a + b, |a, b| a * b)).map(Value::F32)
+        }
+        (_, Value::F64(t), Value::F64(u)) => {
+            put(t, u, to, number(join, |a, b| a + b, |a, b| a * b)).map(Value::F64)
+        }
+        (_, Value::I64(t), Value::I64(u)) => {
+            put(t, u, to, number(join, i64::wrapping_add, i64::wrapping_mul)).map(Value::I64)
+        }
+        (_, Value::I32(t), Value::I32(u)) => {
+            put(t, u, to, number(join, i32::wrapping_add, i32::wrapping_mul)).map(Value::I32)
+        }
+        (_, _, u) => Err(mistyped(2, u, "a number like input 0")),
+    }
+}
+
+/// `ScatterElements`
+pub fn scatter_elements(spec: &Spec) -> Result<Kernel, OpError> {
+    let (axis, join) = (spec.int_or("axis", 0)?, join_of(spec)?);
+    Ok(Box::new(move |args| {
+        let (x, i, u) = (args.required(0)?, args.required(1)?, args.required(2)?);
+        let offsets = element_offsets(&x.shape(), i, axis)?;
+        Ok(vec![scattered(x, u, (&offsets, 1), join)?])
+    }))
+}
+
+/// `ScatterND`
+pub fn scatter_nd(spec: &Spec) -> Result<Kernel, OpError> {
+    let join = join_of(spec)?;
+    Ok(Box::new(move |args| {
+        let (x, u) = (args.required(0)?, args.required(2)?);
+        let (offsets, run) = tuple_offsets(&x.shape(), args)?;
+        Ok(vec![scattered(x, u, (&offsets, run), join)?])
+    }))
+}
+
+/// `GatherND` without batch dimensions.
+pub fn gather_nd(spec: &Spec) -> Result<Kernel, OpError> {
+    if spec.int_or("batch_dims", 0)? != 0 {
+        return Err(OpError::Unsupported("gathering with batch dimensions".to_string()));
+    }
+    Ok(Box::new(|args| {
+        let (x, i) = (args.required(0)?, args.required(1)?);
+        let (offsets, run) = tuple_offsets(&x.shape(), args)?;
+        let depth = i.shape().last().copied().unwrap_or(0);
+        let mut shape = i.shape();
+        shape.pop();
+        shape.extend(&x.shape()[depth..]);
+        volume(&shape)?;
+        Ok(vec![same_type!(x, t => {
+            let runs = offsets.iter().flat_map(|&o| t.data()[o..o + run].iter().cloned());
+            tensor(shape, runs.collect())
+        })?])
+    }))
+}
+
+/// Offsets of the tuples in input 1, and the elements each stands for.
+fn tuple_offsets(shape: &[usize], args: &Args) -> Result<(Vec<usize>, usize), OpError> {
+    let tuples = args.ints(1)?;
+    let depth = args.required(1)?.shape().last().copied().unwrap_or(0);
+    if depth == 0 || depth > shape.len() {
+        return Err(misshapen(format!("tuples of {depth} indices do not fit shape {shape:?}")));
+    }
+    let own = strides(shape);
+    let run = shape[depth..].iter().product();
+    let offset = |tuple: &[i64]| {
+        let parts = tuple.iter().enumerate().map(|(d, &i)| Ok(place(i, shape[d])? * own[d]));
+        parts.sum::<Result<usize, OpError>>()
+    };
+    Ok((tuples.chunks(depth).map(offset).collect::<Result<_, _>>()?, run))
+}
+
+/// `Pad`: amounts and value as attributes before opset 11, as inputs since.
+pub fn pad(spec: &Spec) -> Result<Kernel, OpError> {
+    let mode = match spec.text_or("mode", "constant")? {
+        "constant" => Mode::Constant,
+        "reflect" => Mode::Reflect,
+        "edge" => Mode::Edge,
+        "wrap" => Mode::Wrap,
+        other => return Err(wrong("mode", format!("has the unknown value `{other}`"))),
+    };
+    let fixed = spec.ints("pads")?.map(<[i64]>::to_vec);
+    let fill = spec.float_or("value", 0.0)?;
+    Ok(Box::new(move |args| {
+        let x = args.required(0)?;
+        let rank = x.shape().len();
+        let given = match &fixed {
+            Some(p) => p.clone(),
+            None => args.ints(1)?,
+        };
+        let axes = match args.ints_optional(3)? {
+            Some(a) => a.iter().map(|&a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?,
+            None => (0..rank).collect(),
+        };
+        if given.len() != 2 * axes.len() {
+            return Err(misshapen(format!("{} pads for {} axes", given.len(), axes.len())));
+        }
+        let mut picks: Vec<Vec<Option<usize>>> =
+            x.shape().iter().map(|&d| (0..d).map(Some).collect()).collect();
+        for (i, &axis) in axes.iter().enumerate() {
+            let amounts = (given[i], given[i + axes.len()]);
+            picks[axis] = padded(x.shape()[axis], amounts, mode)?;
+        }
+        Ok(vec![match (x, args.optional(2)) {
+            (Value::F32(t), None) => Value::F32(filled(t, &picks, fill)?),
+            (Value::F64(t), None) => Value::F64(filled(t, &picks, f64::from(fill))?),
+            (Value::I64(t), None) => Value::I64(filled(t, &picks, fill as i64)?),
+            (Value::I32(t), None) => Value::I32(filled(t, &picks, fill as i32)?),
+            (Value::Bool(t), None) => Value::Bool(filled(t, &picks, fill != 0.0)?),
+            (x, Some(v)) => pair_type!(x, v, 2, |t, v| match v.data() {
+                [v] => filled(t, &picks, v.clone()),
+                _ => Err(misshapen("the fill value is not one element")),
+            })?,
+            (other, None) => return Err(mistyped(0, other, "a number")),
+        }])
+    }))
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Constant,
+    Reflect,
+    Edge,
+    Wrap,
+}
+
+/// For each place along a padded dimension, the place it copies; `None` takes the fill.
+fn padded(size: usize, (front, back): (i64, i64), mode: Mode) -> Result<Vec<Option<usize>>, OpError> {
+    let n = size as i64;
+    let total = n.checked_add(front).and_then(|t| t.checked_add(back)).unwrap_or(i64::MAX);
+    let count = usize::try_from(total)
+        .map_err(|_| misshapen(format!("pads {front} and {back} leave nothing of {size}")))?;
+    volume(&[count])?;
+    if n == 0 && count > 0 && !matches!(mode, Mode::Constant) {
+        return Err(misshapen("an empty dimension has nothing to copy"));
+    }
+    (0..total)
+        .map(|o| {
+            let i = o - front;
+            if (0..n).contains(&i) {
+                return Ok(Some(i as usize));
+            }
+            Ok(match mode {
+                Mode::Constant => None,
+                Mode::Edge => Some(i.clamp(0, n - 1) as usize),
+                Mode::Wrap => Some(i.rem_euclid(n) as usize),
+                Mode::Reflect if n == 1 => Some(0),
+                Mode::Reflect => {
+                    let period = 2 * (n - 1);
+                    let i = i.rem_euclid(period);
+                    Some(if i < n { i } else { period - i } as usize)
+                }
+            })
+        })
+        .collect()
+}
+
+fn filled<T: Clone>(
+    t: &Tensor<T>,
+    picks: &[Vec<Option<usize>>],
+    fill: T,
+) -> Result<Tensor<T>, OpError> {
+    let shape: Vec<usize> = picks.iter().map(Vec::len).collect();
+    volume(&shape)?;
+    let own = strides(t.shape());
+    let mut at = vec![Some(0usize)];
+    for (list, step) in picks.iter().zip(&own) {
+        let joined = |b: Option<usize>| list.iter().map(move |&i| Some(b? + i? * step));
+        at = at.into_iter().flat_map(joined).collect();
+    }
+    let data = at.into_iter().map(|i| i.map_or_else(|| fill.clone(), |i| t.data()[i].clone()));
+    tensor(shape, data.collect())
+}
+
+/// `Range`
+pub fn arange(_: &Spec) -> Result<Kernel, OpError> {
+    fn count(start: f64, limit: f64, delta: f64) -> Result<usize, OpError> {
+        let n = ((limit - start) / delta).ceil().max(0.0);
+        if !n.is_finite() {
+            return Err(OpError::Value(format!("no range from {start} to {limit} by {delta}")));
+        }
+        volume(&[n as usize])
+    }
+    fn of<T: Float>(s: &Tensor<T>, args: &Args) -> Result<Vec<Value>, OpError> {
+        let one = |t: &Tensor<T>| t.data().first().copied().ok_or_else(|| misshapen("no bound"));
+        let (s, l, d) = (one(s)?, one(args.float(1)?)?, one(args.float(2)?)?);
+        let n = count(s.to_f64(), l.to_f64(), d.to_f64())?;
+        let data = (0..n).map(|i| s + T::from_f64(i as f64) * d).collect();
+        Ok(vec![T::wrap(Tensor::vector(data))])
+    }
+    Ok(Box::new(|args| {
+        let start = args.required(0)?;
+        if let Value::I64(_) | Value::I32(_) = start {
+            let one = |i| Ok(args.ints(i)?.first().copied().unwrap_or(0));
+            let (s, l, d) = (one(0)?, one(1)?, one(2)?);
+            let n = count(s as f64, l as f64, d as f64)?;
+            let data = (0..n as i64).map(|i| s.wrapping_add(i.wrapping_mul(d)));
+            let out = Tensor::vector(data.collect());
+            return Ok(vec![match start {
+                Value::I32(_) => Value::I32(out.map(|&v| v as i32)),
+                _ => Value::I64(out),
+            }]);
+        }
+        float_dispatch!(0, start, s => of(s, args))
+    }))
+}
+
+/// `OneHot`
+pub fn one_hot(spec: &Spec) -> Result<Kernel, OpError> {
+    let axis = spec.int_or("axis", -1)?;
+    fn of<T: Clone>(
+        values: &Tensor<T>,
+        at: &[Option<usize>],
+        (before, depth, after): (usize, usize, usize),
+        shape: Vec<usize>,
+    ) -> Result<Tensor<T>, OpError> {
+        let [off, on] = values.data() else {
+            return Err(misshapen("expected the two values off and on"));
+        };
+        let mut data = vec![off.clone(); volume(&shape)?];
+        for (k, i) in at.iter().enumerate() {
+            if let Some(i) = i {
+                data[((k / after.max(1)) * depth + i) * after + k % after.max(1)] = on.clone();
+            }
+        }
+        debug_assert_eq!(before * after, at.len());
+        tensor(shape, data)
+    }
+    Ok(Box::new(move |args| {
+        let (i, depth) = (args.required(0)?, args.required(1)?);
+        let depth = depth.to_f64s().and_then(|d| d.first().copied()).unwrap_or(0.0);
+        if !(depth >= 1.0 && depth <= super::op::ELEMENTS_MAX as f64) {
+            return Err(OpError::Value(format!("a depth of {depth}")));
+        }
+        let depth = depth as usize;
+        let list = i.to_f64s().ok_or_else(|| mistyped(0, i, "a number"))?;
+        let at: Vec<Option<usize>> = list
+            .iter()
+            .map(|&v| {
+                let v = if v < 0.0 { v + depth as f64 } else { v };
+                (v >= 0.0 && v < depth as f64).then_some(v as usize)
+            })
+            .collect();
+        let mut shape = i.shape();
+        let axis = axis_of(axis, shape.len() + 1)?;
+        let before = shape[..axis].iter().product();
+        let after = shape[axis..].iter().product();
+        shape.insert(axis, depth);
+        let values = args.required(2)?;
+        Ok(vec![same_type!(values, v => of(v, &at, (before, depth, after), shape))?])
+    }))
+}
+
+/// `TopK`: equal values in order of their index.
+pub fn top_k(spec: &Spec) -> Result<Kernel, OpError> {
+    let axis = spec.int_or("axis", -1)?;
+    let largest = spec.flag("largest", true)?;
+    let fixed = spec.int("k")?;
+    fn of<T: Copy + PartialOrd>(
+        t: &Tensor<T>,
+        (axis, k, largest): (usize, usize, bool),
+    ) -> Result<(Tensor<T>, Tensor<i64>), OpError> {
+        let (before, along, after) = around(t.shape(), axis);
+        if k > along {
+            return Err(misshapen(format!("the first {k} of {along} elements")));
+        }
+        let mut shape = t.shape().to_vec();
+        shape[axis] = k;
+        let n = volume(&shape)?;
+        let (mut values, mut places) = (vec![None; n], vec![0; n]);
+        for (b, a) in (0..before).flat_map(|b| (0..after).map(move |a| (b, a))) {
+            let at = |i: usize| t.data()[(b * along + i) * after + a];
+            let mut order: Vec<usize> = (0..along).collect();
+            order.sort_by(|&i, &j| {
+                let o = at(i).partial_cmp(&at(j)).unwrap_or(std::cmp::Ordering::Equal);
+                if largest { o.reverse() } else { o }
+            });
+            for (r, &i) in order.iter().take(k).enumerate() {
+                values[(b * k + r) * after + a] = Some(at(i));
+                places[(b * k + r) * after + a] = i as i64;
+            }
+        }
+        let values = values.into_iter().flatten().collect();
+        Ok((tensor(shape.clone(), values)?, tensor(shape, places)?))
+    }
+    Ok(Box::new(move |args| {
+        let x = args.required(0)?;
+        let axis = axis_of(axis, x.shape().len())?;
+        let k = match fixed {
+            Some(k) => dims(&[k])?,
+            None => dims(&args.ints(1)?)?,
+        };
+        let &[k] = k.as_slice() else { return Err(misshapen("expected one k")) };
+        let how = (axis, k, largest);
+        let (values, places) = match x {
+            Value::F32(t) => of(t, how).map(|(v, p)| (Value::F32(v), p)),
+            Value::F64(t) => of(t, how).map(|(v, p)| (Value::F64(v), p)),
+            Value::I64(t) => of(t, how).map(|(v, p)| (Value::I64(v), p)),
+            Value::I32(t) => of(t, how).map(|(v, p)| (Value::I32(v), p)),
+            other => Err(mistyped(0, other, "a number")),
+        }?;
+        Ok(vec![values, Value::I64(places)])
+    }))
+}
+
+/// `Trilu`: keeps the upper or lower triangle of each matrix.
+pub fn trilu(spec: &Spec) -> Result<Kernel, OpError> {
+    let upper = spec.flag("upper", true)?;
+    fn of<T: Clone + Default>(t: &Tensor<T>, k: i64, upper: bool) -> Result<Tensor<T>, OpError> {
+        let &[.., rows, columns] = t.shape() else {
+            return Err(misshapen(format!("expected matrices, given shape {:?}", t.shape())));
+        };
+        let keep = |i: usize| {
+            let (r, c) = ((i / columns % rows) as i64, (i % columns) as i64);
+            if upper { c - r >= k } else { c - r <= k }
+        };
+        let data = t.data().iter().enumerate();
+        let data = data.map(|(i, v)| if keep(i) { v.clone() } else { T::default() });
+        tensor(t.shape().to_vec(), data.collect())
+    }
+    Ok(Box::new(move |args| {
+        let k = args.ints_optional(1)?.and_then(|k| k.first().copied()).unwrap_or(0);
+        Ok(vec![same_type!(args.required(0)?, t => of(t, k, upper))?])
+    }))
+}
+
+/// `NonZero`
+pub fn non_zero(_: &Spec) -> Result<Kernel, OpError> {
+    Ok(Box::new(|args| {
+        let x = args.required(0)?;
+        let values = x.to_f64s().ok_or_else(|| mistyped(0, x, "a number"))?;
+        let (shape, own) = (x.shape(), strides(&x.shape()));
+        let hits: Vec<usize> = (0..values.len()).filter(|&i| values[i] != 0.0).collect();
+        let mut data = Vec::with_capacity(hits.len() * shape.len());
+        for d in 0..shape.len() {
+            data.extend(hits.iter().map(|i| (i / own[d] % shape[d]) as i64));
+        }
+        Ok(vec![Value::I64(tensor(vec![shape.len(), hits.len()], data)?)])
+    }))
+}
