@@ -9,6 +9,12 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod gzip;
 mod half;
+pub mod idx;
+pub mod npy;
+pub mod npz;
 pub mod onnx;
 pub mod protobuf;
+pub mod sniff;
+pub mod zip;

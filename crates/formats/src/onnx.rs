@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+mod look;
 mod model;
 mod tensor;
 
@@ -14,6 +15,7 @@ pub use decode::{
     TENSORS_MAX, TEXT_BYTES_MAX, TYPE_DEPTH_MAX, VALUES_MAX, decode,
 };
 pub use encode::encode;
+pub(crate) use look::looks_like_model;
 pub use model::{
     AttributeProto, AttributeValue, Dimension, FunctionProto, GraphProto, ModelProto, NodeProto,
     OperatorSetId, TensorData, TensorProto, TypeProto, ValueInfoProto,

@@ -72,23 +72,16 @@ impl<'a> Reader<'a> {
 
     /// A varint of at most ten bytes and 64 bits.
     fn varint(&mut self) -> Result<u64, WireError> {
-        let start = self.offset;
-        let mut value = 0u64;
-        for shift in 0..VARINT_BYTES_MAX {
-            let Some((&byte, rest)) = self.bytes.split_first() else {
-                return Err(WireError::new(start, Problem::Truncated { needed: 1, left: 0 }));
+        let Some((value, rest)) = varint(self.bytes) else {
+            let problem = match self.bytes.len() < VARINT_BYTES_MAX {
+                true => Problem::Truncated { needed: 1, left: 0 },
+                false => Problem::OverlongVarint,
             };
-            self.bytes = rest;
-            self.offset += 1;
-            if shift == VARINT_BYTES_MAX - 1 && byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * shift);
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(WireError::new(start, Problem::OverlongVarint))
+            return Err(WireError::new(self.offset, problem));
+        };
+        self.offset += (self.bytes.len() - rest.len()) as u64;
+        self.bytes = rest;
+        Ok(value)
     }
 
     fn take(&mut self, len: u64, blame: u64) -> Result<&'a [u8], WireError> {
@@ -108,6 +101,22 @@ impl<'a> Reader<'a> {
         head.try_into()
             .map_err(|_| WireError::new(start, Problem::Truncated { needed: 1, left: 0 }))
     }
+}
+
+/// The varint at the start and what follows it; `None` when it does not end within the bytes or
+/// within ten bytes and 64 bits.
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    for (index, &byte) in bytes.iter().enumerate().take(VARINT_BYTES_MAX) {
+        if index == VARINT_BYTES_MAX - 1 && byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, bytes.get(index + 1..).unwrap_or_default()));
+        }
+    }
+    None
 }
 
 /// One field of a message, its value still a slice of the input.
@@ -427,5 +436,5 @@ pub enum Problem {
     Missing { field: &'static str },
 }
 
-const VARINT_BYTES_MAX: u32 = 10;
+const VARINT_BYTES_MAX: usize = 10;
 const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;

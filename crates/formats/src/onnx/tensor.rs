@@ -228,12 +228,12 @@ impl<'a> TensorProto<'a> {
         }
         let (data_type, count) = self.described()?;
         match &self.data {
-            TensorData::Absent if count == 0 => self.from_raw(data_type, &[], 0),
+            TensorData::Absent if count == 0 => self.raw_elements(data_type, &[], 0),
             TensorData::Raw(bytes) if bytes.is_empty() && count == 0 => {
-                self.from_raw(data_type, &[], 0)
+                self.raw_elements(data_type, &[], 0)
             }
-            TensorData::Raw(bytes) => self.from_raw(data_type, bytes, count),
-            _ => self.from_typed(data_type, count),
+            TensorData::Raw(bytes) => self.raw_elements(data_type, bytes, count),
+            _ => self.typed_elements(data_type, count),
         }
     }
 
@@ -243,7 +243,7 @@ impl<'a> TensorProto<'a> {
     /// As for [`TensorProto::elements`].
     pub fn elements_from(&self, bytes: &[u8]) -> Result<Elements, TensorError> {
         let (data_type, count) = self.described()?;
-        self.from_raw(data_type, bytes, count)
+        self.raw_elements(data_type, bytes, count)
     }
 
     /// Where the external data lies, or `None` when the elements are in the model.
@@ -295,7 +295,7 @@ impl<'a> TensorProto<'a> {
         Ok((data_type, count))
     }
 
-    fn from_raw(
+    fn raw_elements(
         &self,
         kind: DataType,
         bytes: &[u8],
@@ -332,7 +332,7 @@ impl<'a> TensorProto<'a> {
         })
     }
 
-    fn from_typed(&self, kind: DataType, count: usize) -> Result<Elements, TensorError> {
+    fn typed_elements(&self, kind: DataType, count: usize) -> Result<Elements, TensorError> {
         let found = match &self.data {
             TensorData::Absent | TensorData::Raw(_) => 0,
             TensorData::Float(v) => v.len(),
