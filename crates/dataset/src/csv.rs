@@ -404,11 +404,7 @@ fn open_quote(record: &str, delimiter: u8) -> bool {
     quoted
 }
 
-fn check_lengths(
-    rows: &[StringRecord],
-    lines: &[u64],
-    dialect: &Dialect,
-) -> Result<(), CsvError> {
+fn check_lengths(rows: &[StringRecord], lines: &[u64], dialect: &Dialect) -> Result<(), CsvError> {
     let expected = dialect.columns;
     match rows.iter().zip(lines).find(|(row, _)| row.len() != expected) {
         None => Ok(()),
@@ -421,11 +417,7 @@ fn check_lengths(
     }
 }
 
-fn names(
-    first: &StringRecord,
-    header: bool,
-    pins: &DialectPins,
-) -> Result<Vec<String>, CsvError> {
+fn names(first: &StringRecord, header: bool, pins: &DialectPins) -> Result<Vec<String>, CsvError> {
     if let (Some(columns), false) = (&pins.columns, header) {
         if columns.len() != first.len() {
             return Err(CsvError::PinnedColumns { pinned: columns.len(), found: first.len() });

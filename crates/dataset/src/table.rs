@@ -147,11 +147,7 @@ impl Table {
     ///
     /// # Errors
     /// See [`TableError`]; lines count from 1 and include the header.
-    pub fn read(
-        bytes: &[u8],
-        asset: &DataAsset,
-        features: &[Feature],
-    ) -> Result<Self, TableError> {
+    pub fn read(bytes: &[u8], asset: &DataAsset, features: &[Feature]) -> Result<Self, TableError> {
         let label = asset.label.as_deref();
         let label = label.ok_or_else(|| TableError::NoLabel { name: asset.name.clone() })?;
         let records = records(bytes, asset, features, label)?;

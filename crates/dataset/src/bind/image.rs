@@ -33,23 +33,12 @@ pub fn images(
         Layout::Nhwc => [h, w, c],
     };
     check_shape(input, dims)?;
-    let mut values = Vec::with_capacity(images.data.len());
-    let row = c * h * w;
-    for image in images.data.chunks_exact(row.max(1)) {
-        for at in 0..row {
-            let (channel, from) = match model.input.layout {
-                Layout::Nchw => (at / (h * w), at),
-                Layout::Nhwc => (at % c, (at % c) * h * w + at / c),
-            };
-            let map = maps.get(channel).copied().unwrap_or_default();
-            values.push(map.apply(f64::from(image.get(from).copied().unwrap_or(f32::NAN))));
-        }
-    }
-    let shape = vec![images.n, dims[0], dims[1], dims[2]];
     let data = match input.dtype {
-        InputType::F64 => BoundData::F64(values),
-        _ => BoundData::F32(values.into_iter().map(|v| v as f32).collect()),
+        InputType::F64 => BoundData::F64(map_pixels(images, model, &maps, |v| v)),
+        _ => BoundData::F32(map_pixels(images, model, &maps, |v| v as f32)),
     };
+    let [d0, d1, d2] = dims;
+    let shape = vec![images.n, d0, d1, d2];
     let free = if feature.mutable {
         Free::Image(free(images, feature, model, input, &maps, bounds))
     } else {
@@ -59,7 +48,31 @@ pub fn images(
     Ok(Binding { n: images.n, inputs, free, unread: Vec::new() })
 }
 
-/// `x -> x * scale + shift`.
+/// Every pixel in the axis order of the model.
+fn map_pixels<T>(
+    images: &Images,
+    model: &ModelAsset,
+    maps: &[Affine],
+    cast: impl Fn(f64) -> T,
+) -> Vec<T> {
+    let [c, h, w] = images.shape;
+    let row = c * h * w;
+    let mut values = Vec::with_capacity(images.data.len());
+    for image in images.data.chunks_exact(row.max(1)) {
+        for at in 0..row {
+            let (channel, from) = match model.input.layout {
+                Layout::Nchw => (at / (h * w), at),
+                Layout::Nhwc => (at % c, (at % c) * h * w + at / c),
+            };
+            let map = maps.get(channel).copied().unwrap_or_default();
+            let pixel = image.get(from).copied().unwrap_or(f32::NAN);
+            values.push(cast(map.apply(f64::from(pixel))));
+        }
+    }
+    values
+}
+
+/// The map of one channel from stored pixels to the unit of the model.
 #[derive(Clone, Copy, Default)]
 struct Affine {
     bounds: [f64; 2],
@@ -102,9 +115,10 @@ fn check_shape(input: &ModelInput, dims: [usize; 3]) -> Result<(), BindError> {
     }
     let swapped = |order: [usize; 3]| {
         wanted.len() == 3
-            && wanted.iter().zip(order).all(|(w, i)| {
-                w.is_none_or(|w| dims.get(i).is_some_and(|d| *d == w))
-            })
+            && wanted
+                .iter()
+                .zip(order)
+                .all(|(w, i)| w.is_none_or(|w| dims.get(i).is_some_and(|d| *d == w)))
     };
     let hint = if swapped([2, 0, 1]) {
         "channels come first here: `input = { layout = \"nchw\" }`"

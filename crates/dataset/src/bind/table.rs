@@ -236,7 +236,8 @@ impl Source<'_> {
 fn is_matrix(input: &ModelInput, features: &[Feature], model: &ModelAsset) -> bool {
     let named = features.iter().any(|f| f.name == input.name);
     let narrow = matches!(input.shape.as_slice(), [_] | [_, Some(1)]);
-    input.shape.len() == 2 && (!model.input.columns.is_empty() || !(named && narrow))
+    let by_name = named && narrow && model.input.columns.is_empty();
+    input.shape.len() == 2 && !by_name
 }
 
 /// Refuses what would need a hidden encoding.

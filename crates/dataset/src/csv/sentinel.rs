@@ -56,9 +56,8 @@ fn in_column(records: &Records, index: usize, name: &str) -> Vec<Sentinel> {
             continue;
         };
         let rest = numbers.iter().copied().filter(|n| *n != value);
-        let (low, high) = rest.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), n| {
-            (low.min(n), high.max(n))
-        });
+        let (low, high) = rest
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), n| (low.min(n), high.max(n)));
         if high > low && (low - value).max(value - high) > high - low {
             found.push(sentinel(text));
         }
@@ -69,6 +68,17 @@ fn in_column(records: &Records, index: usize, name: &str) -> Vec<Sentinel> {
 const WORDS: [&str; 12] =
     ["", "NA", "N/A", "n.a.", "?", "nan", "null", "none", "#N/A", "-", "unknown", "missing"];
 const NUMBERS: [f64; 13] = [
-    -99999.0, -9999.0, -999.0, -99.0, -9.0, -1.0, 99.0, 999.0, 9999.0, 99999.0, 999_999.0,
-    9_999_999.0, 99_999_999.0,
+    -99999.0,
+    -9999.0,
+    -999.0,
+    -99.0,
+    -9.0,
+    -1.0,
+    99.0,
+    999.0,
+    9999.0,
+    99999.0,
+    999_999.0,
+    9_999_999.0,
+    99_999_999.0,
 ];

@@ -72,8 +72,7 @@ impl Check<'_> {
         let primary: Vec<&ModelAsset> =
             models.iter().filter(|m| m.role == ModelRole::Primary).collect();
         if let [first, second, ..] = primary.as_slice() {
-            let message =
-                format!("models `{}` and `{}` are both primary", first.name, second.name);
+            let message = format!("models `{}` and `{}` are both primary", first.name, second.name);
             let help = "one model decides; make the other `backup` or `candidate`";
             let span = self.at(&["models", &second.name, "role"]).unwrap_or(0..0);
             let also = self.at(&["models", &first.name, "role"]);
@@ -102,7 +101,8 @@ impl Check<'_> {
         }
         let typed = features.iter().all(|f| self.at(&["features", &f.name, "type"]).is_some());
         if typed && !features.is_empty() && !features.iter().any(|f| f.input) {
-            let span = features.first().and_then(|f| self.at(&["features", &f.name])).unwrap_or(0..0);
+            let span =
+                features.first().and_then(|f| self.at(&["features", &f.name])).unwrap_or(0..0);
             let message = "no feature is read by a model";
             let help = "remove `input = false` where the model reads the column";
             self.report("no-input", span, message, "not read", help);
@@ -111,26 +111,30 @@ impl Check<'_> {
 
     fn data(&self, data: &DataAsset) {
         let at = |key: &str| self.at(&["data", &data.name, key]);
-        if let (Some(span), Some(image)) = (at("path"), self.image()) {
-            if data.is_table() == image {
-                let (has, wants) = if image { ("images", ".npy, .npz, .idx") } else { ("a table", ".csv") };
-                let message = format!("the features declare {has}, but `{}` is none", data.path);
-                let help = format!("name a file of type {wants}, or change the features");
-                self.report("file-does-not-fit", span, message, "another kind of file", help);
-            }
+        if let (Some(span), Some(image)) = (at("path"), self.image())
+            && data.is_table() == image
+        {
+            let (has, wants) =
+                if image { ("images", ".npy, .npz, .idx") } else { ("a table", ".csv") };
+            let message = format!("the features declare {has}, but `{}` is none", data.path);
+            let help = format!("name a file of type {wants}, or change the features");
+            self.report("file-does-not-fit", span, message, "another kind of file", help);
         }
         self.columns(data);
         let Some(test) = self.test().filter(|t| t.name != data.name) else { return };
-        let names = |d: &DataAsset| -> Vec<String> { d.classes.iter().map(|c| c.0.clone()).collect() };
+        let names =
+            |d: &DataAsset| -> Vec<String> { d.classes.iter().map(|c| c.0.clone()).collect() };
         let first = self.at(&["data", &test.name, "classes"]);
-        if let (Some(span), Some(first)) = (at("classes"), first) {
-            if names(data) != names(test) {
-                let message =
-                    format!("`{}` has other classes, or another order, than `{}`", data.name, test.name);
-                let help = format!("name the classes {} in this order", list(&names(test)));
-                let problem = Diagnostic::new("class-mismatch", span, message, "differs", help);
-                self.reader.report(problem.and(Some(first), "the test data"));
-            }
+        if let (Some(span), Some(first)) = (at("classes"), first)
+            && names(data) != names(test)
+        {
+            let message = format!(
+                "`{}` has other classes, or another order, than `{}`",
+                data.name, test.name
+            );
+            let help = format!("name the classes {} in this order", list(&names(test)));
+            let problem = Diagnostic::new("class-mismatch", span, message, "differs", help);
+            self.reader.report(problem.and(Some(first), "the test data"));
         }
     }
 
@@ -176,8 +180,11 @@ impl Check<'_> {
             }
         }
         if let Some(span) = at(&["output", "classes"]) {
-            let left: Vec<&str> =
-                known.iter().copied().filter(|k| !model.output.classes.iter().any(|c| c == k)).collect();
+            let left: Vec<&str> = known
+                .iter()
+                .copied()
+                .filter(|k| !model.output.classes.iter().any(|c| c == k))
+                .collect();
             if !left.is_empty() {
                 let message = format!("the output of `{}` leaves out {}", model.name, list(&left));
                 let help = "list every class once, in the order of the output's columns";
@@ -186,12 +193,12 @@ impl Check<'_> {
         }
         if let (Decision::Cutoff { class, .. }, Some(span)) =
             (&model.decision, at(&["decision", "class"]))
+            && self.class_known(span.clone(), class)
+            && known.len() > 2
         {
-            if self.class_known(span.clone(), class) && known.len() > 2 {
-                let message = format!("a cut-off decides between two classes, not {}", known.len());
-                let help = "write `decision = \"argmax\"`";
-                self.report("cutoff-many-classes", span, message, "one of many", help);
-            }
+            let message = format!("a cut-off decides between two classes, not {}", known.len());
+            let help = "write `decision = \"argmax\"`";
+            self.report("cutoff-many-classes", span, message, "one of many", help);
         }
         self.expected(model);
         self.input(model);
@@ -209,7 +216,8 @@ impl Check<'_> {
     fn input(&self, model: &ModelAsset) {
         let at = |key: &str| self.at(&["models", &model.name, "input", key]);
         let Some(image) = self.image() else { return };
-        let foreign: &[&str] = if image { &["columns"] } else { &["layout", "range", "mean", "std"] };
+        let foreign: &[&str] =
+            if image { &["columns"] } else { &["layout", "range", "mean", "std"] };
         for key in foreign {
             if let Some(span) = at(key) {
                 let (is, not) = if image { ("columns", "images") } else { ("images", "a table") };
@@ -218,7 +226,8 @@ impl Check<'_> {
             }
         }
         for (index, column) in model.input.columns.iter().enumerate() {
-            let Some(span) = self.at(&["models", &model.name, "input", "columns", &index.to_string()])
+            let Some(span) =
+                self.at(&["models", &model.name, "input", "columns", &index.to_string()])
             else {
                 continue;
             };
@@ -236,7 +245,8 @@ impl Check<'_> {
         let Some(shape) = self.system.features.iter().find_map(|f| f.shape) else { return };
         for (key, length) in [("mean", model.input.mean.len()), ("std", model.input.std.len())] {
             if let Some(span) = at(key).filter(|_| length != shape[0]) {
-                let message = format!("`{key}` has {length} values, the image {} channels", shape[0]);
+                let message =
+                    format!("`{key}` has {length} values, the image {} channels", shape[0]);
                 let help = "write one value per channel";
                 self.report("channel-count", span, message, "not one per channel", help);
             }
@@ -280,24 +290,14 @@ impl Check<'_> {
         }
     }
 
-    /// No robust figure on a table without goal and bounds.
+    /// No robust figure on a table without a goal.
     fn threat_on_table(&self, threat: &Threat, name: Range<usize>) {
         let written = self.reader.was_written(&["threats", &threat.name, "goal"]);
         if threat.goal.is_none() && !written {
             let message = format!("threat `{}` on a table has no goal", threat.name);
-            let help = "say what the attacker wants, e.g. `goal = { from = \"bad\", to = \"good\" }`";
-            self.report("goal-missing", name.clone(), message, "no goal", help);
-        }
-        for feature in self.system.features.iter().filter(|f| f.mutable && f.kind.is_numeric()) {
-            if feature.bounds.is_some()
-                || self.reader.was_written(&["features", &feature.name, "bounds"]) {
-                continue;
-            }
-            let span = self.at(&["features", &feature.name]).unwrap_or(0..0);
-            let message = format!("`{}` can be attacked but has no bounds", feature.name);
-            let help = "write `bounds = [lowest, highest]` as they can occur in use";
-            let problem = Diagnostic::new("bounds-missing", span, message, "no bounds", help);
-            self.reader.report_once(problem.and(Some(name.clone()), "attacked under this threat"));
+            let help =
+                "say what the attacker wants, e.g. `goal = { from = \"bad\", to = \"good\" }`";
+            self.report("goal-missing", name, message, "no goal", help);
         }
     }
 
@@ -328,8 +328,8 @@ impl Check<'_> {
         let known = self.system.data.iter().map(|d| d.name.as_str());
         match self.system.data_named(&criterion.data) {
             None => self.reader.report(unresolved(span, "data set", &criterion.data, known)),
-            Some(d) if d.role == DataRole::Train
-                && self.at(&["data", &d.name, "role"]).is_some() =>
+            Some(d)
+                if d.role == DataRole::Train && self.at(&["data", &d.name, "role"]).is_some() =>
             {
                 let message = format!("`{}` is training data: nothing is measured on it", d.name);
                 let help = "name the test data";
@@ -344,16 +344,17 @@ impl Check<'_> {
 
     fn criterion_threat(&self, criterion: &Criterion, threat: &Threat, span: Range<usize>) {
         let budgets = self.at(&["threats", &threat.name, "eps"]);
-        if let (Some(at), Some(eps)) = (self.at(&["criteria", &criterion.name, "eps"]), criterion.eps)
+        if let (Some(at), Some(eps)) =
+            (self.at(&["criteria", &criterion.name, "eps"]), criterion.eps)
+            && budgets.is_some()
+            && !threat.eps.contains(&eps)
         {
-            if budgets.is_some() && !threat.eps.contains(&eps) {
-                let all: Vec<String> = threat.eps.iter().map(f64::to_string).collect();
-                let message = format!("{eps} is no budget of threat `{}`", threat.name);
-                let help = format!("its budgets: {}", list(&all));
-                let problem =
-                    Diagnostic::new("eps-not-of-threat", at, message, "never attacked with", help);
-                self.reader.report(problem.and(budgets, "the budgets"));
-            }
+            let all: Vec<String> = threat.eps.iter().map(f64::to_string).collect();
+            let message = format!("{eps} is no budget of threat `{}`", threat.name);
+            let help = format!("its budgets: {}", list(&all));
+            let problem =
+                Diagnostic::new("eps-not-of-threat", at, message, "never attacked with", help);
+            self.reader.report(problem.and(budgets, "the budgets"));
         }
         let aimed = threat.models.is_empty() || threat.models.contains(&criterion.model);
         if !aimed && self.at(&["threats", &threat.name, "models"]).is_some() {

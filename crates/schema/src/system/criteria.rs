@@ -133,23 +133,26 @@ fn check_range(section: &Section<'_>, criterion: &Criterion) {
     };
     let lowest = if criterion.metric == "mcc" { -1.0 } else { 0.0 };
     if !criterion.metric.is_empty() && (value < lowest || value > 1.0) {
-        let message = format!("`{}` lies between {lowest} and 1, never at {value}", criterion.metric);
+        let message =
+            format!("`{}` lies between {lowest} and 1, never at {value}", criterion.metric);
         let help = "write a share, e.g. 0.6 for 60 %";
         section.refuse("threshold-outside", key, message, "out of range", help);
     }
 }
 
 /// Metrics that a criterion can name.
-pub(super) const METRICS: [&str; 7] = [
-    "accuracy",
-    "balanced_accuracy",
-    "auc",
-    "brier",
-    "mcc",
-    "robust_accuracy",
-    "robust_recall",
-];
+pub(super) const METRICS: [&str; 7] =
+    ["accuracy", "balanced_accuracy", "auc", "brier", "mcc", "robust_accuracy", "robust_recall"];
 const KEYS: [&str; 11] = [
-    "metric", "model", "data", "threat", "eps", "group", "at_least", "at_most", "confidence",
-    "rationale", "approver",
+    "metric",
+    "model",
+    "data",
+    "threat",
+    "eps",
+    "group",
+    "at_least",
+    "at_most",
+    "confidence",
+    "rationale",
+    "approver",
 ];

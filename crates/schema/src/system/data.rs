@@ -72,7 +72,8 @@ fn check_classes(section: &Section<'_>, asset: &DataAsset) {
     if asset.classes.is_empty() && !section.has("classes") {
         return;
     }
-    let readable = section.section("classes").is_some_and(|c| c.keys().len() == asset.classes.len());
+    let readable =
+        section.section("classes").is_some_and(|c| c.keys().len() == asset.classes.len());
     if readable && asset.classes.len() < 2 {
         let message = format!("`{}` declares {} class", section.title(), asset.classes.len());
         let help = "declare at least two classes, each with its value in the file";
@@ -135,13 +136,21 @@ fn read_dialect(section: &Section<'_>) -> DialectPins {
 
 /// Endings of data files. `-ubyte` is how the MNIST family names its IDX files.
 pub(super) const DATA_ENDINGS: [&str; 11] = [
-    ".csv", ".tsv", ".data", ".txt", ".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz",
+    ".csv",
+    ".tsv",
+    ".data",
+    ".txt",
+    ".npy",
+    ".npz",
+    ".idx",
+    ".idx.gz",
+    "-ubyte",
+    "-ubyte.gz",
     ".test",
 ];
 const LABEL_ENDINGS: [&str; 6] = [".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz"];
 const ROLES: [(&str, DataRole); 3] =
     [("train", DataRole::Train), ("validation", DataRole::Validation), ("test", DataRole::Test)];
 const DELIMITERS: [&str; 5] = [",", ";", "\t", "|", "blank"];
-const KEYS: [&str; 9] = [
-    "path", "role", "label", "labels", "classes", "ignore", "missing", "dialect", "limit",
-];
+const KEYS: [&str; 9] =
+    ["path", "role", "label", "labels", "classes", "ignore", "missing", "dialect", "limit"];

@@ -123,8 +123,7 @@ fn distance(a: &str, b: &str) -> usize {
         rows[2][0] = i;
         for j in 1..=b.len() {
             let same = usize::from(a[i - 1] != b[j - 1]);
-            let mut best =
-                (rows[1][j] + 1).min(rows[2][j - 1] + 1).min(rows[1][j - 1] + same);
+            let mut best = (rows[1][j] + 1).min(rows[2][j - 1] + 1).min(rows[1][j - 1] + same);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 best = best.min(rows[0][j - 2] + 1);
             }

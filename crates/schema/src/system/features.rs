@@ -62,6 +62,11 @@ fn check_kind(section: &Section<'_>, feature: &Feature) {
         let help = "write `mutable = false`; it stays as it is in each row";
         section.refuse("mutable-not-numeric", "mutable", message, "not numeric", help);
     }
+    if feature.mutable && feature.kind.is_numeric() && !section.has("bounds") {
+        let message = format!("`{title}` can be attacked but has no bounds");
+        let help = "write `bounds = [lowest, highest]` as they can occur in use";
+        section.refuse("bounds-missing", "mutable", message, "mutable, without bounds", help);
+    }
     if feature.mutable && !feature.input {
         let message = format!("`{title}` is mutable but no model reads it");
         let help = "write `mutable = false`, or remove `input = false`";
@@ -100,12 +105,11 @@ fn check_bounds(section: &Section<'_>, feature: &Feature) {
 
 fn check_values(section: &Section<'_>, feature: &Feature) {
     section.refuse_repeats("values", &feature.values);
-    let listed = matches!(
-        feature.kind,
-        FeatureKind::Category | FeatureKind::Ordinal | FeatureKind::Boolean
-    );
+    let listed =
+        matches!(feature.kind, FeatureKind::Category | FeatureKind::Ordinal | FeatureKind::Boolean);
     if section.has("values") && !listed {
-        let message = format!("`values` of `{}` need a category, ordinal or boolean", section.title());
+        let message =
+            format!("`values` of `{}` need a category, ordinal or boolean", section.title());
         let help = "remove `values`, give `bounds`, or change `type`";
         section.refuse("values-not-listed", "values", message, "not for this type", help);
     }
@@ -135,7 +139,8 @@ fn check_group(section: &Section<'_>, feature: &Feature) {
     }
     let numeric = feature.kind.is_numeric();
     if section.has("group_edges") && (!feature.group || !numeric) {
-        let message = format!("`group_edges` of `{title}` need a numeric feature with `group = true`");
+        let message =
+            format!("`group_edges` of `{title}` need a numeric feature with `group = true`");
         let help = "remove `group_edges`, or make it a numeric group feature";
         section.refuse("edges-without-group", "group_edges", message, "not used", help);
     } else if feature.group && numeric {

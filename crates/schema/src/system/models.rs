@@ -26,7 +26,8 @@ pub(super) fn read(section: &Section<'_>) -> ModelAsset {
         input: section.section("input").map(|s| read_input(&s)).unwrap_or_default(),
     };
     if section.has("expected_data") && !section.has("expected") {
-        let message = "`expected_data` says which rows `expected` holds, and there is no `expected`";
+        let message =
+            "`expected_data` says which rows `expected` holds, and there is no `expected`";
         let help = "add `expected = \"expected.npy\"`, or remove `expected_data`";
         section.refuse("expected-missing", "expected_data", message, "of nothing", help);
     }
@@ -50,7 +51,10 @@ fn read_output(section: &Section<'_>) -> (OutputSpec, Option<OutputKind>) {
 fn read_decision(section: &Section<'_>, kind: Option<OutputKind>) -> Decision {
     if !section.has("decision") {
         if kind != Some(OutputKind::Label) {
-            section.need("decision", "decision = \"argmax\"` or `decision = { class = \"bad\", at = 0.5 }");
+            section.need(
+                "decision",
+                "decision = \"argmax\"` or `decision = { class = \"bad\", at = 0.5 }",
+            );
         }
         return Decision::Argmax;
     }

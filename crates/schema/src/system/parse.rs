@@ -39,7 +39,9 @@ pub fn parse_spanned(text: &str) -> Result<(System, Spans), Vec<Diagnostic>> {
 }
 
 fn read(root: &Section<'_>) -> System {
-    root.only(&["format", "system", "data", "features", "models", "threats", "criteria", "declared"]);
+    root.only(&[
+        "format", "system", "data", "features", "models", "threats", "criteria", "declared",
+    ]);
     root.need("format", "format = \"proofmark.system/1\"");
     if let Some(format) = root.text("format").filter(|f| f != FORMAT) {
         let message = format!("`{format}` is not a format that is read here");

@@ -25,14 +25,6 @@ impl Reader {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Adds a problem unless the same one stands at the same place.
-    pub(super) fn report_once(&self, problem: Diagnostic) {
-        let mut problems = self.problems.borrow_mut();
-        if !problems.iter().any(|p| p.code == problem.code && p.span == problem.span) {
-            problems.push(problem);
-        }
-    }
-
     /// Whether a value was written, be it well or not.
     pub(super) fn was_written(&self, path: &[&str]) -> bool {
         let path: Vec<String> = path.iter().map(|p| (*p).to_owned()).collect();

@@ -88,13 +88,8 @@ fn check_eps(section: &Section<'_>, threat: &Threat) {
 /// The suite that runs when none is declared: every verb of it is cheap.
 const SUITE_DEFAULT: &str = "quick";
 const NORMS: [(&str, Norm); 3] = [("linf", Norm::Linf), ("l2", Norm::L2), ("l1", Norm::L1)];
-const SCALES: [(&str, Scale); 4] = [
-    ("raw", Scale::Raw),
-    ("bounds", Scale::Bounds),
-    ("std", Scale::Std),
-    ("0-255", Scale::U8),
-];
+const SCALES: [(&str, Scale); 4] =
+    [("raw", Scale::Raw), ("bounds", Scale::Bounds), ("std", Scale::Std), ("0-255", Scale::U8)];
 const ACCESS: [(&str, Access); 3] =
     [("white-box", Access::WhiteBox), ("score", Access::Score), ("decision", Access::Decision)];
-const KEYS: [&str; 8] =
-    ["norm", "eps", "scale", "goal", "access", "suite", "models", "queries"];
+const KEYS: [&str; 8] = ["norm", "eps", "scale", "goal", "access", "suite", "models", "queries"];
