@@ -11,5 +11,8 @@
 
 pub mod bind;
 pub mod csv;
+pub mod digest;
+pub mod groups;
 pub mod images;
+pub mod stats;
 pub mod table;
