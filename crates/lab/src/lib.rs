@@ -4,5 +4,11 @@
 //! harness disposes. Must never write files, print, or read clock, environment or global
 //! random state: a [`ctx::Ctx`] is handed in.
 
+pub mod criterion;
 pub mod ctx;
+pub mod decision;
+pub mod evasion;
+pub mod harness;
 pub mod oracle;
+pub mod space;
+pub mod stream;

@@ -1,0 +1,124 @@
+//! Evasion: attacks that change an input so that the decision changes.
+//!
+//! Owns the trait of an attack and the one list of attacks. Must never judge: the harness does.
+//! Called by the harness (through a suite), by the assessment and by the validity gates.
+//! A new attack is one file here and one line in [`REGISTRY`].
+
+use proofmark_schema::system::Norm;
+
+use crate::harness::{Arena, ArenaError};
+use crate::space::Space;
+
+mod apgd;
+pub mod assessment;
+mod coordinate;
+mod fgsm;
+mod hopskipjump;
+mod noise;
+pub mod suite;
+
+/// What an attack must be able to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Gradients.
+    Gradient,
+    /// Scores.
+    Scores,
+    /// Decisions.
+    Decision,
+}
+
+/// How an attack uses the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Searches inside a given budget.
+    FixedBudget,
+    /// Looks for the nearest success, whatever the budget.
+    MinDistance,
+}
+
+/// Place in the order that gate 13 expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// Random.
+    Noise,
+    /// One gradient step.
+    OneStep,
+    /// Many gradient steps.
+    Iterative,
+    /// Without gradients.
+    BlackBox,
+}
+
+/// An attack on one row at a time, worked in batches.
+///
+/// What it does to a row must depend on the row, its stream and the answers it got for that row
+/// alone.
+pub trait Attack: Send + Sync {
+    /// Id, e.g. `apgd-ce`.
+    fn id(&self) -> &'static str;
+    /// Edition: raised whenever a figure can change.
+    fn edition(&self) -> u32;
+    /// What it asks for.
+    fn needs(&self) -> Needs;
+    /// Distances it is defined for.
+    fn norms(&self) -> &'static [Norm];
+    /// How it uses the budget.
+    fn family(&self) -> Family {
+        Family::FixedBudget
+    }
+    /// Place in the order of strength.
+    fn rank(&self) -> Rank;
+    /// Settings in words.
+    fn settings(&self) -> String;
+    /// Whether it makes sense in this space, else why not.
+    ///
+    /// # Errors
+    /// The reason, in words for the report.
+    fn fits(&self, _space: &Space) -> Result<(), String> {
+        Ok(())
+    }
+    /// The same attack with steps and restarts doubled; `None` for attacks without either.
+    fn harder(&self) -> Option<Box<dyn Attack>> {
+        None
+    }
+    /// Proposes candidates for every open seat.
+    ///
+    /// # Errors
+    /// What the arena answers with.
+    fn run(&self, arena: &mut Arena<'_>) -> Result<(), ArenaError>;
+}
+
+/// Settings that a suite or a user may choose; what an attack does not know it ignores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Random tries per row.
+    pub tries: usize,
+    /// Gradient steps per restart.
+    pub steps: usize,
+    /// Restarts.
+    pub restarts: usize,
+    /// Largest number of queries per row of a black-box attack.
+    pub queries: usize,
+}
+
+/// An attack by name.
+pub struct Entry {
+    /// Id.
+    pub id: &'static str,
+    /// Builds it.
+    pub build: fn(Settings) -> Box<dyn Attack>,
+}
+
+/// Every attack there is.
+pub const REGISTRY: &[Entry] = &[
+    Entry { id: "noise", build: |s| Box::new(noise::Noise::new(s)) },
+    Entry { id: "fgsm", build: |_| Box::new(fgsm::Fgsm) },
+    Entry { id: "apgd-ce", build: |s| Box::new(apgd::Apgd::cross_entropy(s)) },
+    Entry { id: "apgd-margin", build: |s| Box::new(apgd::Apgd::margin(s)) },
+    Entry { id: "coordinate", build: |s| Box::new(coordinate::Coordinate::new(s)) },
+    Entry { id: "hopskipjump", build: |s| Box::new(hopskipjump::HopSkipJump::new(s)) },
+];
+
+#[cfg(test)]
+mod tests;

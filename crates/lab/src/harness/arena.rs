@@ -1,0 +1,412 @@
+//! Where an attack meets the target: the metered handle.
+//!
+//! Owns counting, limits, judging and the nearest witness per row. Must never hand out an
+//! answer that is not counted, nor one beyond a limit. Called by attacks; built by the harness.
+
+use proofmark_schema::attack::Signs;
+use proofmark_schema::system::{Access, Norm};
+
+use super::{Case, Clean};
+use crate::criterion::Criterion;
+use crate::ctx::Ctx;
+use crate::evasion::Attack;
+use crate::oracle::{Loss, OracleError};
+use crate::space::Space;
+use crate::stream::Stream;
+
+/// Metered view of the rows under attack, addressed by seat `0..len`.
+pub struct Arena<'a> {
+    case: &'a Case<'a>,
+    clean: &'a Clean,
+    attack: &'a dyn Attack,
+    eps: f64,
+    stream_index: usize,
+    seats: Vec<Seat>,
+    ctx: &'a Ctx<'a>,
+}
+
+/// How far a proposal may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Into the budget: what lies outside is projected.
+    Ball,
+    /// Anywhere in the box: for attacks that walk in from afar. It breaks the row only if it
+    /// lies within the budget; the distance is kept in any case.
+    Box,
+}
+
+/// Answer to one proposal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reply {
+    /// Judged a success; `done` when it lies within the budget, so that the row leaves.
+    Success {
+        /// Whether the row needs no more work.
+        done: bool,
+    },
+    /// Judged no success, or outside the budget.
+    Standing {
+        /// [`crate::decision::Decision::margin`] of the label, negative once left; `None` when
+        /// the attacker sees decisions only.
+        margin: Option<f64>,
+    },
+    /// Not asked: the row has left or its query limit is reached.
+    Refused,
+}
+
+impl Reply {
+    /// Whether the decision was where the attacker wants it.
+    pub fn success(self) -> bool {
+        matches!(self, Self::Success { .. })
+    }
+}
+
+/// Losses and slopes, one per asked seat.
+#[derive(Clone, Debug, Default)]
+pub struct Slopes {
+    /// The attacker's loss, to be increased.
+    pub loss: Vec<f32>,
+    /// Its gradient in the unit of the model input, `asked x dims`.
+    pub grad: Vec<f32>,
+    /// Whether the point asked is itself across the decision, by the scores that came along.
+    pub crossed: Vec<bool>,
+}
+
+/// Why an attack gets no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ArenaError {
+    /// The target failed.
+    #[error(transparent)]
+    Target(#[from] OracleError),
+    /// A row's query limit is reached.
+    #[error("row {row} has used its {limit} queries")]
+    Limit {
+        /// Row.
+        row: usize,
+        /// Limit.
+        limit: u64,
+    },
+    /// The attack asks for more than the declared access.
+    #[error("attack `{attack}` asked for {what}, which the declared access does not give")]
+    Access {
+        /// Attack.
+        attack: &'static str,
+        /// What it asked for.
+        what: &'static str,
+    },
+    /// The user stopped the run.
+    #[error("stopped on request")]
+    Cancelled,
+}
+
+/// A success: deployed point, judged by the deployed engine.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Witness {
+    pub distance: f64,
+    pub x: Vec<f32>,
+    pub decision: usize,
+    pub found_by: &'static str,
+}
+
+/// A row while an attack is at it.
+pub(super) struct Seat {
+    row: usize,
+    label: usize,
+    pub queries: u64,
+    pub gradients: u64,
+    pub best: Option<Witness>,
+    pub signs: Signs,
+    done: bool,
+}
+
+impl Seat {
+    pub(super) fn new(row: usize, label: usize, queries: u64, gradients: u64) -> Self {
+        let signs = Signs::default();
+        Self { row, label, queries, gradients, best: None, signs, done: false }
+    }
+
+    fn spent(&self) -> u64 {
+        self.queries + self.gradients
+    }
+}
+
+impl<'a> Arena<'a> {
+    pub(super) fn new(
+        case: &'a Case<'a>,
+        clean: &'a Clean,
+        attack: &'a dyn Attack,
+        eps: f64,
+        stream_index: usize,
+        mut seats: Vec<Seat>,
+        ctx: &'a Ctx<'a>,
+    ) -> Self {
+        for seat in &mut seats {
+            seat.signs.attack = attack.id().to_string();
+        }
+        Self { case, clean, attack, eps, stream_index, seats, ctx }
+    }
+
+    /// Number of seats.
+    pub fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Whether nobody is seated.
+    pub fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    /// Number of free coordinates.
+    pub fn dims(&self) -> usize {
+        self.case.space.dims()
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.case.oracle.classes()
+    }
+
+    /// Box, unit and deployed type.
+    pub fn space(&self) -> &'a Space {
+        self.case.space
+    }
+
+    /// Distance.
+    pub fn norm(&self) -> Norm {
+        self.case.norm
+    }
+
+    /// Budget, in the unit of the scale; may be infinite. For minimum-distance attacks the
+    /// distance at which a row may stop.
+    pub fn eps(&self) -> f64 {
+        self.eps
+    }
+
+    /// Clean coordinates of a seat.
+    pub fn clean(&self, seat: usize) -> &'a [f32] {
+        self.case.oracle.clean(self.seats[seat].row)
+    }
+
+    /// Label of a seat.
+    pub fn label(&self, seat: usize) -> usize {
+        self.seats[seat].label
+    }
+
+    /// The random stream of a seat under this attack and budget.
+    pub fn stream(&self, seat: usize) -> Stream {
+        let row = self.seats[seat].row as u64;
+        let index = self.stream_index as u64;
+        Stream::new(self.ctx.seed, self.case.probe, self.attack.id(), index, row)
+    }
+
+    /// Seats still worth working on: not broken, and with queries left.
+    pub fn open(&self) -> Vec<usize> {
+        (0..self.seats.len()).filter(|&s| self.is_open(s)).collect()
+    }
+
+    /// Whether a seat is still worth working on.
+    pub fn is_open(&self, seat: usize) -> bool {
+        !self.seats[seat].done && self.left(seat) > 0
+    }
+
+    /// Queries a seat has left; `u64::MAX` without a limit.
+    pub fn left(&self, seat: usize) -> u64 {
+        let limit = self.case.queries_limit.unwrap_or(u64::MAX);
+        limit.saturating_sub(self.seats[seat].spent())
+    }
+
+    /// Distance and coordinates of the nearest witness of a seat so far.
+    pub fn nearest(&self, seat: usize) -> Option<(f64, &[f32])> {
+        self.seats[seat].best.as_ref().map(|w| (w.distance, w.x.as_slice()))
+    }
+
+    /// Free coordinates of data rows whose clean decision is already where this seat's attacker
+    /// wants to be, in data order: points to start from.
+    pub fn starts(&self, seat: usize) -> Vec<&'a [f32]> {
+        let (case, label) = (self.case, self.seats[seat].label);
+        (0..self.clean.rows())
+            .filter(|&row| case.criterion.broken(label, self.clean.decision(row)))
+            .map(|row| case.oracle.clean(row))
+            .collect()
+    }
+
+    /// The point that a proposal will be judged at: projected and rounded.
+    pub fn deployed(&self, seat: usize, x: &[f64], reach: Reach) -> Vec<f32> {
+        let eps = if reach == Reach::Ball { self.eps } else { f64::INFINITY };
+        self.case.space.deploy(self.clean(seat), x, eps, self.case.norm)
+    }
+
+    /// Proposes candidates, `seats.len() x dims`; a seat may occur more than once. Each is
+    /// deployed, asked (one query) and judged; successes are kept as witnesses.
+    ///
+    /// # Errors
+    /// Target failed or run stopped. A limit is a [`Reply::Refused`], not an error.
+    pub fn ask(
+        &mut self,
+        seats: &[usize],
+        x: &[f32],
+        reach: Reach,
+    ) -> Result<Vec<Reply>, ArenaError> {
+        if self.ctx.cancelled() {
+            return Err(ArenaError::Cancelled);
+        }
+        let dims = self.dims();
+        debug_assert_eq!(x.len(), seats.len() * dims, "one candidate per seat");
+        let mut replies = vec![Reply::Refused; seats.len()];
+        // Who is asked is settled before anyone is: what a row spends must not depend on how
+        // the batch is cut.
+        let admitted: Vec<usize> =
+            (0..seats.len()).filter(|&at| self.admit_one(seats[at])).collect();
+        for some in admitted.chunks(ASK_CHUNK) {
+            let rows: Vec<usize> = some.iter().map(|&at| self.seats[seats[at]].row).collect();
+            let mut points = Vec::with_capacity(some.len() * dims);
+            for &at in some {
+                let candidate = x[at * dims..(at + 1) * dims].iter();
+                let wide: Vec<f64> = candidate.map(|&v| f64::from(v)).collect();
+                points.extend(self.deployed(seats[at], &wide, reach));
+            }
+            let scores = self.case.oracle.scores(&rows, &points)?;
+            let each = points.chunks(dims).zip(scores.chunks(self.classes()));
+            for (&at, (point, scores)) in some.iter().zip(each) {
+                replies[at] = self.judge(seats[at], point, scores);
+            }
+        }
+        Ok(replies)
+    }
+
+    /// Losses and slopes at candidates as they stand (not deployed); one gradient per seat.
+    ///
+    /// Under a goal with more than two classes the loss pulls toward the class wanted,
+    /// otherwise it pushes away from the label. It is always to be increased.
+    ///
+    /// # Errors
+    /// Access is not white-box, a seat is over its limit, the target failed, the run stopped.
+    pub fn slopes(&mut self, seats: &[usize], x: &[f32], loss: Loss) -> Result<Slopes, ArenaError> {
+        if self.case.access != Access::WhiteBox {
+            return Err(ArenaError::Access { attack: self.attack.id(), what: "gradients" });
+        }
+        self.admit(seats)?;
+        let pull = self.case.criterion.target().filter(|_| self.classes() > 2);
+        let rows: Vec<usize> = seats.iter().map(|&s| self.seats[s].row).collect();
+        let labels: Vec<usize> =
+            seats.iter().map(|&s| pull.unwrap_or(self.seats[s].label)).collect();
+        let mut answer = self.case.oracle.loss_grad(&rows, x, &labels, loss)?;
+        if pull.is_some() {
+            answer.loss.iter_mut().chain(&mut answer.grad).for_each(|v| *v = -*v);
+        }
+        let (dims, classes) = (self.dims(), self.classes());
+        let mut crossed = Vec::with_capacity(seats.len());
+        let each = answer.grad.chunks(dims).zip(answer.scores.chunks(classes));
+        for (&seat, (grad, scores)) in seats.iter().zip(each) {
+            let signs = &mut self.seats[seat].signs;
+            signs.gradients += 1;
+            signs.zero_gradients += u64::from(grad.iter().all(|&g| g == 0.0));
+            signs.non_finite_gradients += u64::from(grad.iter().any(|g| !g.is_finite()));
+            self.seats[seat].gradients += 1;
+            crossed.push(self.look(seat, scores));
+        }
+        Ok(Slopes { loss: answer.loss, grad: answer.grad, crossed })
+    }
+
+    /// Scores at candidates as they stand (not deployed, not judged); one query per seat.
+    ///
+    /// # Errors
+    /// Access gives decisions only, a seat is over its limit, the target failed, stopped.
+    pub fn scores(&mut self, seats: &[usize], x: &[f32]) -> Result<Vec<f32>, ArenaError> {
+        if self.case.access == Access::Decision {
+            return Err(ArenaError::Access { attack: self.attack.id(), what: "scores" });
+        }
+        self.admit(seats)?;
+        let rows: Vec<usize> = seats.iter().map(|&s| self.seats[s].row).collect();
+        let scores = self.case.oracle.scores(&rows, x)?;
+        let (dims, classes) = (self.dims(), self.classes());
+        for ((&seat, scores), x) in seats.iter().zip(scores.chunks(classes)).zip(x.chunks(dims)) {
+            self.seats[seat].queries += 1;
+            let clean = self.case.oracle.clean(self.seats[seat].row);
+            if self.case.space.distance(clean, x, self.case.norm) <= self.eps {
+                self.look(seat, scores);
+            }
+        }
+        Ok(scores)
+    }
+
+    /// Notes which share of the attack's gain in loss came late (gate 8).
+    pub fn note_late_gain(&mut self, seat: usize, share: f64) {
+        let late = &mut self.seats[seat].signs.late_gain;
+        *late = Some(late.map_or(share, |old| old.max(share)));
+    }
+
+    pub(super) fn into_seats(self) -> Vec<Seat> {
+        self.seats
+    }
+
+    /// Refuses a batch in which any seat has no query left.
+    fn admit(&self, seats: &[usize]) -> Result<(), ArenaError> {
+        if self.ctx.cancelled() {
+            return Err(ArenaError::Cancelled);
+        }
+        let mut wanted = vec![0_u64; self.seats.len()];
+        for &seat in seats {
+            wanted[seat] += 1;
+            if wanted[seat] > self.left(seat) {
+                let limit = self.case.queries_limit.unwrap_or(u64::MAX);
+                return Err(ArenaError::Limit { row: self.seats[seat].row, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges scores that came along, for the record of what an attack could have seen.
+    fn look(&mut self, seat: usize, scores: &[f32]) -> bool {
+        let decided = self.case.decision.decide(scores);
+        let seat = &mut self.seats[seat];
+        let crossed = self.case.criterion.broken(seat.label, decided);
+        seat.signs.crossed |= crossed;
+        seat.signs.nan_scores += u64::from(decided.is_none());
+        crossed
+    }
+
+    /// Counts one query of a seat, unless it has left or none is left.
+    fn admit_one(&mut self, seat: usize) -> bool {
+        let open = self.is_open(seat);
+        self.seats[seat].queries += u64::from(open);
+        open
+    }
+
+    /// The judgement: decision at the deployed point, distance of the deployed point.
+    fn judge(&mut self, seat: usize, point: &[f32], scores: &[f32]) -> Reply {
+        let label = self.seats[seat].label;
+        let decided = self.case.decision.decide(scores);
+        self.seats[seat].signs.nan_scores += u64::from(decided.is_none());
+        let Some(decision) = decided.filter(|_| self.case.criterion.broken(label, decided)) else {
+            return Reply::Standing { margin: self.visible_margin(scores, label) };
+        };
+        let clean = self.case.oracle.clean(self.seats[seat].row);
+        let distance = self.case.space.distance(clean, point, self.case.norm);
+        // INVARIANT: only deployed points of the box become witnesses.
+        debug_assert!(self.case.space.in_box(clean, point), "deployed outside the box");
+        let done = distance <= self.eps;
+        let found_by = self.attack.id();
+        let seat = &mut self.seats[seat];
+        seat.done |= done;
+        if seat.best.as_ref().is_none_or(|best| distance < best.distance) {
+            seat.best = Some(Witness { distance, x: point.to_vec(), decision, found_by });
+        }
+        Reply::Success { done }
+    }
+
+    fn visible_margin(&self, scores: &[f32], label: usize) -> Option<f64> {
+        if self.case.access == Access::Decision {
+            return None;
+        }
+        match self.case.criterion {
+            // Toward one class of many: how far that class is from being decided.
+            Criterion::Goal { to, .. } if self.classes() > 2 => {
+                Some(-self.case.decision.margin(scores, to))
+            }
+            _ => Some(self.case.decision.margin(scores, label)),
+        }
+    }
+}
+
+/// Candidates per call of the target: bounds memory; no result depends on it.
+const ASK_CHUNK: usize = 1024;

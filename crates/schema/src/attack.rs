@@ -1,0 +1,208 @@
+//! Attack reports (`proofmark.attack/1`): per row what was tried, found and spent.
+//!
+//! Owns the wire types; the committed JSON Schema is `schemas/attack.1.json`. Must never decide
+//! an outcome: the lab does. Rows are named by index only; witnesses lie elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+use crate::measurement::{AssetDigest, EngineUse, Method, Validity};
+use crate::system::{Norm, Scale};
+
+/// The format tag.
+pub const FORMAT: &str = "proofmark.attack/1";
+
+/// Report of a suite of attacks on one model, one data set, one threat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttackReport {
+    /// [`FORMAT`].
+    pub format: String,
+    /// Whether every asked row was decided.
+    pub complete: bool,
+    /// Model name.
+    pub model: String,
+    /// Data name.
+    pub data: String,
+    /// Threat name; `None` for an ad-hoc attack.
+    pub threat: Option<String>,
+    /// Class names, in the order of the class indices below.
+    pub classes: Vec<String>,
+    /// The declared decision, in words.
+    pub decision: String,
+    /// Direction of the attack; `None`: any wrong decision.
+    pub goal: Option<GoalIndex>,
+    /// Distance.
+    pub norm: Norm,
+    /// Unit of the budgets.
+    pub scale: Scale,
+    /// Largest number of queries per row and budget.
+    pub queries_limit: Option<u64>,
+    /// Suite.
+    pub suite: Method,
+    /// Attacks of the suite, in the order they run.
+    pub attacks: Vec<AttackUse>,
+    /// Rows.
+    pub n: u64,
+    /// Rows decided correctly as they are.
+    pub correct: u64,
+    /// Rows that were attacked: correct and, under a goal, of the class it starts from.
+    pub attackable: u64,
+    /// One entry per budget, ascending.
+    pub robust: Vec<RobustAt>,
+    /// One entry per row, ascending by index.
+    pub points: Vec<Point>,
+    /// Checks of set-up and attack.
+    pub validity: Vec<Validity>,
+    /// Engine that answered.
+    pub engine: EngineUse,
+    /// CPU features the result depends on.
+    pub cpu: String,
+    /// Seed of the random streams.
+    pub seed: u64,
+    /// Digests of the model and data files.
+    pub digests: Vec<AssetDigest>,
+}
+
+/// A goal, by class index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoalIndex {
+    /// Class the attacker starts from.
+    pub from: usize,
+    /// Class the attacker wants.
+    pub to: usize,
+}
+
+/// An attack of a suite and whether it ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttackUse {
+    /// Attack id.
+    pub id: String,
+    /// Edition of the attack.
+    pub edition: u32,
+    /// Settings in words.
+    pub settings: String,
+    /// Why it did not run, if it did not.
+    pub skipped: Option<String>,
+}
+
+/// Robustness at one budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RobustAt {
+    /// Distance.
+    pub norm: Norm,
+    /// Budget.
+    pub eps: f64,
+    /// Rows correct and not broken.
+    pub k_robust: u64,
+    /// `k_robust / n`.
+    pub estimate: f64,
+    /// Lower end of the two-sided sampling interval.
+    pub lower: f64,
+    /// Upper end of the two-sided sampling interval.
+    pub upper: f64,
+    /// Confidence of the interval.
+    pub confidence: f64,
+    /// Proved from below, attacked from above.
+    pub bracket: Bracket,
+}
+
+/// What the share of robust rows lies between, sampling aside.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bracket {
+    /// Share proved; `None`: nothing was proved.
+    pub proved: Option<f64>,
+    /// Share that no attack broke.
+    pub attacked: f64,
+}
+
+/// What became of one row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Row of the data, from 0.
+    pub index: u64,
+    /// Class index of the label.
+    pub label: usize,
+    /// Class decided on the clean row; `None`: the model gave no number.
+    pub decision_clean: Option<usize>,
+    /// Outcome at the greatest budget.
+    pub outcome: Outcome,
+    /// Bounds on the distance to the nearest success.
+    pub distance: Distance,
+    /// Attack that found the witness kept.
+    pub found_by: Option<String>,
+    /// Class decided at the witness.
+    pub decision_witness: Option<usize>,
+    /// Set when a second engine decides otherwise at the witness.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub disputed: bool,
+    /// Forward passes asked, all budgets together.
+    pub queries: u64,
+    /// Gradients asked, all budgets together.
+    pub gradients: u64,
+    /// What each budget's own run found, before anything was carried over.
+    pub runs: Vec<BudgetRun>,
+}
+
+/// Outcome of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The clean decision is wrong.
+    Wrong,
+    /// Correct, and the goal starts from another class: stands as it is.
+    NotAttackable,
+    /// A witness within the greatest budget was found.
+    Broken,
+    /// No attack succeeded within the greatest budget. Not a proof.
+    Survived,
+}
+
+/// Bounds on a distance, in the unit of the scale.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Distance {
+    /// Distance.
+    pub norm: Norm,
+    /// Proved lower bound; `None`: nothing was proved.
+    pub lower: Option<f64>,
+    /// Distance of the nearest witness; `None`: none was found.
+    pub upper: Option<f64>,
+}
+
+/// One row under one budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetRun {
+    /// Budget.
+    pub eps: f64,
+    /// Whether this budget's own run broke the row.
+    pub broken: bool,
+    /// Attack that did.
+    pub found_by: Option<String>,
+    /// Forward passes asked.
+    pub queries: u64,
+    /// Gradients asked.
+    pub gradients: u64,
+    /// What the attacks saw on their way.
+    pub signs: Vec<Signs>,
+}
+
+/// What one attack saw on one row: the material of the validity gates.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Signs {
+    /// Attack id.
+    pub attack: String,
+    /// Gradients that were zero in every coordinate.
+    pub zero_gradients: u64,
+    /// Gradients with a NaN or infinity.
+    pub non_finite_gradients: u64,
+    /// Gradients asked.
+    pub gradients: u64,
+    /// Share of the attack's whole gain in loss that came in its last tenth of steps.
+    pub late_gain: Option<f64>,
+    /// Whether a candidate seen on the way was a success by the target's own scores.
+    pub crossed: bool,
+    /// Scores that were NaN.
+    pub nan_scores: u64,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
