@@ -2,14 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use proofmark_evidence::keys::{LogKey, StatementKey};
+use proofmark_evidence::log::Log;
+use proofmark_evidence::store::Store;
 use proofmark_schema::measurement::{
     AssetDigest, CheckState, EngineUse, FORMAT, Measurement, Method, Quantity, Subject, Validity,
 };
+use proofmark_schema::plan::{Plan, Probe, ProbeKind};
 use proofmark_schema::system::{
     Access, Bound, Criterion, DataAsset, DataRole, Decision, Declared, DialectPins, Feature,
     FeatureKind, Goal, InputSpec, ModelAsset, ModelRole, Norm, OutputKind, OutputSpec, Scale,
     System, Threat,
 };
+
+use crate::assessment::{AssessError, Assessment, Event, assess};
+use crate::plan::plan;
+use crate::predicate::Tool;
+use crate::register::Register;
+use crate::runner::{Artefact, ProbeOutcome, Runner, RunnerError};
 
 /// Two models on one test set; the first is attacked.
 pub fn system() -> System {
@@ -189,4 +199,204 @@ pub fn refuse() -> Validity {
         reason: "the unconstrained attack left rows standing".into(),
         fix: "check the layout of the input".into(),
     }
+}
+
+/// A log and a store in a scratch folder, with a throw-away key and a clock that stands still.
+pub struct Desk {
+    pub dir: tempfile::TempDir,
+    pub log: Log,
+    pub store: Store,
+    pub key: StatementKey,
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let key = LogKey::generate().unwrap().into_demo();
+        let log = Log::create(&dir.path().join("log"), "credit-DEMO", key).unwrap();
+        let store = Store::new(&dir.path().join("artefacts"));
+        Self { dir, log, store, key: StatementKey::generate().unwrap().into_demo() }
+    }
+
+    pub fn register<'a>(&'a mut self, now: &'a dyn Fn() -> String) -> Register<'a> {
+        let tool = Tool { name: "proofmark".into(), version: "0.1.0".into() };
+        Register { log: &mut self.log, store: &self.store, key: &self.key, now, tool }
+    }
+
+    pub fn assess(
+        &mut self,
+        system: &System,
+        runner: &mut FakeRunner,
+    ) -> Result<Assessment, AssessError> {
+        self.assess_at(system, runner, &|| NOW.to_owned())
+    }
+
+    pub fn assess_at(
+        &mut self,
+        system: &System,
+        runner: &mut FakeRunner,
+        now: &dyn Fn() -> String,
+    ) -> Result<Assessment, AssessError> {
+        let plan = plan(system, &assets(), &|_| Some(3)).unwrap();
+        assess(&mut self.register(now), system, &plan, runner, &mut |_| {})
+    }
+
+    pub fn assess_with(
+        &mut self,
+        system: &System,
+        plan: &Plan,
+        runner: &mut FakeRunner,
+        events: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Assessment, AssessError> {
+        assess(&mut self.register(&|| NOW.to_owned()), system, plan, runner, events)
+    }
+}
+
+const NOW: &str = "2026-11-22T15:00:00Z";
+
+/// Gives the same figures every time; can fail, stop or spoil a figure.
+#[derive(Default)]
+pub struct FakeRunner {
+    pub ran: Vec<String>,
+    pub cancel_at: Option<usize>,
+    pub fail: Option<&'static str>,
+    pub change: Option<fn(&mut Measurement)>,
+}
+
+impl Runner for FakeRunner {
+    fn run(&mut self, probe: &Probe, _: &Plan) -> Result<ProbeOutcome, RunnerError> {
+        if self.cancel_at == Some(self.ran.len()) {
+            return Err(RunnerError::Cancelled);
+        }
+        self.ran.push(probe.id.clone());
+        if self.fail == Some(probe.id.as_str()) {
+            let reason = "row 3 is ragged".to_owned();
+            return Err(RunnerError::Failed { reason, fix: "mend the file".to_owned() });
+        }
+        let mut outcome = match &probe.kind {
+            ProbeKind::Parity => ProbeOutcome {
+                measurements: vec![figure("parity_same_decision", &probe.model, 1.0)],
+                ..ProbeOutcome::default()
+            },
+            ProbeKind::Accuracy => accuracy(&probe.model),
+            ProbeKind::Evasion { eps, .. } => evasion(eps),
+        };
+        if let (Some(change), ProbeKind::Accuracy) = (self.change, &probe.kind) {
+            outcome.measurements.iter_mut().for_each(change);
+        }
+        Ok(outcome)
+    }
+
+    fn bounds(&self, quantity: &Quantity, _: f64) -> Option<(f64, f64)> {
+        match quantity {
+            Quantity::Estimate { lower, upper, .. } | Quantity::Bracket { lower, upper, .. } => {
+                Some((*lower, *upper))
+            }
+            Quantity::Exact { value, .. } => Some((*value, *value)),
+            Quantity::Screen { .. } => None,
+        }
+    }
+
+    fn rows_to_decide(&self, _: &Quantity, _: Bound, _: f64) -> Option<u64> {
+        Some(4321)
+    }
+}
+
+fn accuracy(model: &str) -> ProbeOutcome {
+    let mut measurements = vec![
+        figure("accuracy", model, 0.765),
+        figure("balanced_accuracy", model, 0.712),
+        figure("majority_baseline", model, 0.7),
+        number("auc", model, 0.7813),
+        number("brier", model, 0.1642),
+    ];
+    for (class, recall, precision) in [("good", 0.83, 0.81), ("bad", 0.594, 0.627)] {
+        for (metric, value) in [("recall", recall), ("precision", precision)] {
+            measurements.push(with_class(figure(metric, model, value), class));
+        }
+    }
+    for (pair, count) in
+        [("good:good", 581.0), ("good:bad", 119.0), ("bad:good", 122.0), ("bad:bad", 178.0)]
+    {
+        measurements.push(with_class(counted("confusion", model, count), pair));
+    }
+    for (group, value) in [("female", 0.741), ("male", 0.779)] {
+        for metric in ["accuracy", "approval_rate"] {
+            let mut figure = figure(metric, model, value);
+            figure.id = format!("{}/sex={group}", figure.id);
+            figure.subject.group = Some(("sex".into(), group.into()));
+            measurements.push(figure);
+        }
+    }
+    for (bin, predicted, observed) in [("0.0-0.2", 0.11, 0.13), ("0.2-0.6", 0.38, 0.41)] {
+        measurements.push(with_class(number("calibration_predicted", model, predicted), bin));
+        measurements.push(with_class(figure("calibration_observed", model, observed), bin));
+    }
+    measurements.push(figure("approval_rate", model, 0.703));
+    let warn = Validity {
+        check: "gate-1-baseline".into(),
+        state: CheckState::Warn,
+        reason: "accuracy is only 6.5 points above the majority baseline".into(),
+        fix: "look at balanced accuracy as well".into(),
+    };
+    let notes = vec!["4 rows have a missing value".to_owned()];
+    ProbeOutcome { measurements, validity: vec![warn], notes, artefacts: vec![] }
+}
+
+fn evasion(eps: &[f64]) -> ProbeOutcome {
+    let mut measurements = Vec::new();
+    let mut clean = figure("clean_accuracy", "mlp", 0.765);
+    clean.id = "mlp/test/clean_accuracy/applicant".into();
+    clean.subject.threat = Some("applicant".into());
+    measurements.push(clean);
+    for eps in eps {
+        let value = 0.7 - 6.0 * eps;
+        measurements.push(robust(*eps, value));
+        let mut success = figure("attack_success", "mlp", 1.0 - value / 0.765);
+        success.id = format!("mlp/test/attack_success/applicant/{eps}");
+        (success.subject.threat, success.subject.eps) = (Some("applicant".into()), Some(*eps));
+        measurements.push(success);
+        for (attack, count) in [("apgd-margin", 80.0), ("fgsm", 12.0)] {
+            let mut found = with_class(counted("found_by", "mlp", count), attack);
+            found.id = format!("mlp/test/found_by/applicant/{eps}/{attack}");
+            (found.subject.threat, found.subject.eps) = (Some("applicant".into()), Some(*eps));
+            measurements.push(found);
+        }
+    }
+    for (quantile, value) in [("p10", 0.012), ("p50", 0.044)] {
+        let mut distance = with_class(number("distance_quantile", "mlp", value), quantile);
+        distance.id = format!("mlp/test/distance_quantile/applicant/{quantile}");
+        distance.subject.threat = Some("applicant".into());
+        measurements.push(distance);
+    }
+    let artefacts = vec![
+        Artefact {
+            name: "attack.json".into(),
+            media_type: "application/json".into(),
+            bytes: b"{}".to_vec(),
+            personal: false,
+        },
+        Artefact {
+            name: "witnesses.npz".into(),
+            media_type: "application/zip".into(),
+            bytes: b"rows".to_vec(),
+            personal: true,
+        },
+    ];
+    ProbeOutcome { measurements, artefacts, notes: vec![], validity: vec![] }
+}
+
+fn with_class(mut figure: Measurement, class: &str) -> Measurement {
+    figure.id = format!("{}/{class}", figure.id);
+    figure.subject.class = Some(class.into());
+    figure
+}
+
+fn counted(metric: &str, model: &str, value: f64) -> Measurement {
+    Measurement { unit: "count".into(), ..number(metric, model, value) }
+}
+
+fn number(metric: &str, model: &str, value: f64) -> Measurement {
+    let quantity = Quantity::Exact { value, domain: "all rows".into(), arithmetic: "f64".into() };
+    Measurement { unit: "1".into(), quantity, ..figure(metric, model, 0.5) }
 }

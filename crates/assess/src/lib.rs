@@ -9,10 +9,14 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod assessment;
 #[cfg(test)]
 mod fixture;
+pub mod history;
 pub mod judge;
 pub mod matrix;
 pub mod plan;
+pub mod predicate;
+pub mod register;
 pub mod registration;
 pub mod runner;
