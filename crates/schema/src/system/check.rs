@@ -185,7 +185,8 @@ impl Check<'_> {
                 .copied()
                 .filter(|k| !model.output.classes.iter().any(|c| c == k))
                 .collect();
-            if !left.is_empty() {
+            let strange = model.output.classes.iter().any(|c| !known.contains(&c.as_str()));
+            if !left.is_empty() && !strange {
                 let message = format!("the output of `{}` leaves out {}", model.name, list(&left));
                 let help = "list every class once, in the order of the output's columns";
                 self.report("class-left-out", span, message, "incomplete", help);
@@ -356,7 +357,9 @@ impl Check<'_> {
                 Diagnostic::new("eps-not-of-threat", at, message, "never attacked with", help);
             self.reader.report(problem.and(budgets, "the budgets"));
         }
-        let aimed = threat.models.is_empty() || threat.models.contains(&criterion.model);
+        let listed = &threat.models;
+        let strange = listed.iter().any(|m| self.system.model_named(m).is_none());
+        let aimed = listed.is_empty() || strange || listed.contains(&criterion.model);
         if !aimed && self.at(&["threats", &threat.name, "models"]).is_some() {
             let message = format!("threat `{}` is not aimed at `{}`", threat.name, criterion.model);
             let help = "add the model to `models` of the threat, or name another threat";
@@ -388,8 +391,9 @@ impl Check<'_> {
             return;
         }
         let groups = feature.group_names();
-        let open = feature.kind == FeatureKind::Category && feature.values.is_empty();
-        if !open && !groups.contains(value) && self.at(&["features", name, "type"]).is_some() {
+        let names = if feature.kind.is_numeric() { "group_edges" } else { "values" };
+        let typed = self.at(&["features", name, "type"]).is_some();
+        if typed && !groups.contains(value) && self.at(&["features", name, names]).is_some() {
             let message = format!("`{value}` is no group of `{name}`");
             let help = suggest(value, "groups", groups.iter().map(String::as_str));
             self.report("unknown-group", span, message, "not a group", help);
@@ -460,8 +464,13 @@ impl Check<'_> {
         self.system.data.iter().find(|d| d.role == DataRole::Test)
     }
 
+    /// Classes of the test data; none when they could not be read well.
     fn class_names(&self) -> Vec<&str> {
-        self.test().map(|d| d.classes.iter().map(|c| c.0.as_str()).collect()).unwrap_or_default()
+        let Some(test) = self.test() else { return Vec::new() };
+        if self.at(&["data", &test.name, "classes"]).is_none() {
+            return Vec::new();
+        }
+        test.classes.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     fn at(&self, path: &[&str]) -> Option<Range<usize>> {

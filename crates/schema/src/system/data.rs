@@ -122,10 +122,11 @@ fn read_dialect(section: &Section<'_>) -> DialectPins {
         section.refuse("bad-dialect", "decimal", message, "same as the delimiter", help);
     }
     let header = section.flag("header");
-    let columns = section.texts("columns").filter(|c| !c.is_empty());
-    if let Some(columns) = &columns {
-        section.refuse_repeats("columns", columns);
+    let mut columns = section.texts("columns").filter(|c| !c.is_empty());
+    if let Some(names) = &columns {
+        section.refuse_repeats("columns", names);
         if header != Some(false) {
+            columns = None;
             let message = "`columns` names the columns of a file without a header";
             let help = "add `header = false`, or remove `columns`";
             section.refuse("bad-dialect", "columns", message, "the header names them", help);

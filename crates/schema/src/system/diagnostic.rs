@@ -58,6 +58,10 @@ impl Spans {
         self.values.get(&key).cloned()
     }
 
+    pub(super) fn remove(&mut self, path: &[String]) {
+        self.values.remove(path);
+    }
+
     pub(super) fn insert(&mut self, path: Vec<String>, span: Range<usize>) {
         self.values.insert(path, span);
     }
@@ -98,7 +102,7 @@ pub(super) fn suggest<'a>(
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => format!("no {what} is declared"),
-        None => format!("{what}: {}", list(&known)),
+        None => format!("known: {}", list(&known)),
     }
 }
 

@@ -61,6 +61,7 @@ fn check_kind(section: &Section<'_>, feature: &Feature) {
         let message = format!("`{title}` cannot be attacked: only numeric columns and images can");
         let help = "write `mutable = false`; it stays as it is in each row";
         section.refuse("mutable-not-numeric", "mutable", message, "not numeric", help);
+        return;
     }
     if feature.mutable && feature.kind.is_numeric() && !section.has("bounds") {
         let message = format!("`{title}` can be attacked but has no bounds");

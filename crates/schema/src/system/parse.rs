@@ -193,7 +193,7 @@ pub(super) fn unresolved<'a>(
     known: impl IntoIterator<Item = &'a str>,
 ) -> Diagnostic {
     let message = format!("no {what} is called `{name}`");
-    let help = suggest(name, &format!("declared {what}"), known);
+    let help = suggest(name, what, known);
     Diagnostic::new("unresolved-name", span, message, "not declared", help)
 }
 

@@ -36,9 +36,19 @@ impl Reader {
         self.spans.borrow().of(path)
     }
 
+    fn span_of(&self, path: &[String]) -> Option<Range<usize>> {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        self.span(&path)
+    }
+
     /// Remembers where a value or a section stands.
     pub(super) fn keep(&self, path: Vec<String>, span: Range<usize>) {
         self.spans.borrow_mut().insert(path, span);
+    }
+
+    /// Forgets a value that was refused after all, so that no later check builds on it.
+    pub(super) fn forget(&self, path: &[String]) {
+        self.spans.borrow_mut().remove(path);
     }
 
     /// All problems, in the order of the text, and the spans.
@@ -69,6 +79,11 @@ impl<'r> Section<'r> {
         if self.path.is_empty() { "the declaration".into() } else { self.path.join(".") }
     }
 
+    /// The section for messages.
+    fn place(&self) -> String {
+        if self.path.is_empty() { self.title() } else { format!("`{}`", self.title()) }
+    }
+
     /// The section's own name.
     pub(super) fn name(&self) -> &str {
         self.path.last().map_or("", String::as_str)
@@ -85,7 +100,7 @@ impl<'r> Section<'r> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known keys here: {}", list(known)),
             };
-            let message = format!("unknown key `{key}` in `{}`", self.title());
+            let message = format!("unknown key `{key}` in {}", self.place());
             let span = self.key_span(key);
             self.reader.report(Diagnostic::new("unknown-key", span, message, "not known", help));
         }
@@ -105,7 +120,7 @@ impl<'r> Section<'r> {
     pub(super) fn need(&self, key: &str, example: &str) -> bool {
         let has = self.has(key);
         if !has {
-            let message = format!("`{key}` is missing in `{}`", self.title());
+            let message = format!("`{key}` is missing in {}", self.place());
             let help = format!("write `{example}`");
             let label = format!("has no `{key}`");
             let span = self.span.clone();
@@ -137,6 +152,7 @@ impl<'r> Section<'r> {
     ) {
         let span = self.value_span(key);
         self.reader.report(Diagnostic::new(code, span, message, label, help));
+        self.reader.forget(&self.path_of(key));
     }
 
     /// Adds a problem at the section's own name.
@@ -158,8 +174,7 @@ impl<'r> Section<'r> {
             let at = |i: usize| {
                 let mut path = self.path_of(key);
                 path.push(i.to_string());
-                let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                self.reader.span(&path)
+                self.reader.span_of(&path)
             };
             let message = format!("`{text}` stands twice in `{key}` of `{}`", self.title());
             let span = at(index).unwrap_or_else(|| self.value_span(key));
@@ -185,7 +200,10 @@ impl<'r> Section<'r> {
             return None;
         };
         let path = self.path_of(key);
-        let span = self.key_span(key);
+        let span = match item.as_inline_table() {
+            Some(_) => self.value_span(key),
+            None => self.key_span(key),
+        };
         self.reader.keep(path.clone(), span.clone());
         Some(Section { reader: self.reader, path, table, span })
     }
@@ -260,7 +278,7 @@ impl<'r> Section<'r> {
         let found = words.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if found.is_none() {
             let message = format!("`{text}` is no {key} of `{}`", self.title());
-            let help = suggest(&text, "known", names);
+            let help = suggest(&text, key, names);
             self.refuse("unknown-word", key, message, "not known", help);
         }
         found
@@ -271,10 +289,12 @@ impl<'r> Section<'r> {
         let inner = self.section(key)?;
         let mut pairs = Vec::new();
         for name in inner.keys() {
-            let text = inner.scalar(name, "a text in quotes", |v| v.as_str().map(str::to_owned))?;
-            pairs.push((name.to_owned(), text));
+            match inner.scalar(name, "a text in quotes", |v| v.as_str().map(str::to_owned)) {
+                Some(text) => pairs.push((name.to_owned(), text)),
+                None => self.reader.forget(&inner.path),
+            }
         }
-        Some(pairs)
+        self.reader.span_of(&inner.path).map(|_| pairs)
     }
 
     /// Whether the value of `key` is a plain text.
@@ -337,8 +357,8 @@ impl<'r> Section<'r> {
             match convert(value) {
                 Some(converted) => good.push(converted),
                 None => {
-                    let message = format!("`{key}` in `{}` must be {expected}", self.title());
-                    let label = format!("this is {}", value.type_name());
+                    let message = format!("`{key}` in {} must be {expected}", self.place());
+                    let label = format!("this is {}", words(value.type_name()));
                     let help = "mend this element";
                     self.reader.report(Diagnostic::new("wrong-type", span, message, label, help));
                     return None;
@@ -363,8 +383,8 @@ impl<'r> Section<'r> {
     }
 
     fn wrong_type(&self, key: &str, item: &Item, expected: &str) {
-        let message = format!("`{key}` in `{}` must be {expected}", self.title());
-        let label = format!("this is {}", item.type_name());
+        let message = format!("`{key}` in {} must be {expected}", self.place());
+        let label = format!("this is {}", words(item.type_name()));
         let help = format!("write {expected}");
         self.refuse("wrong-type", key, message, label, help);
     }
@@ -372,6 +392,21 @@ impl<'r> Section<'r> {
 
 /// What stands where a person has not decided yet.
 pub(super) const UNSAID: &str = "?";
+
+/// A TOML type in plain words.
+fn words(type_name: &str) -> &str {
+    match type_name {
+        "string" => "a text",
+        "integer" => "a whole number",
+        "float" => "a fraction",
+        "boolean" => "true or false",
+        "datetime" => "a date or time",
+        "array" => "a list",
+        "array of tables" => "a list of tables",
+        "inline table" | "table" => "a table",
+        other => other,
+    }
+}
 
 fn finite(value: &Value) -> Option<f64> {
     let number = value.as_float().or_else(|| value.as_integer().map(|i| i as f64))?;

@@ -1,3 +1,6 @@
 //! Tests of the declaration: what is read, what is refused and how it is told.
 
+mod accepted;
 mod refused;
+mod render;
+mod robustness;
