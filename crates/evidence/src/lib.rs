@@ -10,6 +10,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod anchor;
 pub mod canonical;
 pub mod digest;
 pub mod dsse;
@@ -23,4 +24,3 @@ pub mod statement;
 pub mod store;
 pub mod time;
 pub mod tree;
-
