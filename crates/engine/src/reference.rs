@@ -19,6 +19,7 @@ mod conv;
 mod float;
 mod gemm;
 mod index;
+mod ml;
 mod norm;
 mod op;
 mod pool;

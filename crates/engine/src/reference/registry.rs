@@ -2,15 +2,18 @@
 //!
 //! Owns nothing else. Called by `reference` when a program is prepared.
 
+use super::ml::{encode, linear, scale, trees};
 use super::op::Build;
 use super::{
     arith, cast, compare, conv, gemm, index, norm, pool, reduce, shape, unary,
 };
+use crate::graph::ML;
 
 /// What prepares an operator, or `None` when it is unknown.
 pub fn find(domain: &str, op: &str) -> Option<Build> {
     let table = match domain {
         "" => PLAIN,
+        ML => CLASSICAL,
         _ => return None,
     };
     table.iter().find(|(name, _)| *name == op).map(|&(_, build)| build)
@@ -127,4 +130,23 @@ const PLAIN: &[(&str, Build)] = &[
     ("Unsqueeze", shape::unsqueeze),
     ("Where", compare::choose),
     ("Xor", compare::xor),
+];
+
+/// Operators of `ai.onnx.ml`.
+const CLASSICAL: &[(&str, Build)] = &[
+    ("ArrayFeatureExtractor", scale::array_feature_extractor),
+    ("Binarizer", scale::binarizer),
+    ("CategoryMapper", encode::category_mapper),
+    ("FeatureVectorizer", scale::feature_vectorizer),
+    ("Imputer", scale::imputer),
+    ("LabelEncoder", encode::label_encoder),
+    ("LinearClassifier", linear::classifier),
+    ("LinearRegressor", linear::regressor),
+    ("Normalizer", scale::normalizer),
+    ("OneHotEncoder", encode::one_hot),
+    ("Scaler", scale::scaler),
+    ("TreeEnsemble", trees::ensemble),
+    ("TreeEnsembleClassifier", trees::classifier),
+    ("TreeEnsembleRegressor", trees::regressor),
+    ("ZipMap", encode::zip_map),
 ];
