@@ -12,6 +12,7 @@ mod features;
 mod models;
 mod parse;
 mod reader;
+mod template;
 mod threats;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,9 @@ use serde::{Deserialize, Serialize};
 
 pub use diagnostic::{Diagnostic, Spans, line_col, nearest};
 pub use parse::{FORMAT, parse, parse_spanned};
+pub use template::{
+    FoundColumn, FoundData, FoundImages, FoundModel, FoundTable, FoundTensor, Template,
+};
 
 /// A declared system, validated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -69,12 +69,10 @@ fn check_labels(section: &Section<'_>, asset: &DataAsset) {
 }
 
 fn check_classes(section: &Section<'_>, asset: &DataAsset) {
-    if asset.classes.is_empty() && !section.has("classes") {
+    if !section.read_well("classes") {
         return;
     }
-    let readable =
-        section.section("classes").is_some_and(|c| c.keys().len() == asset.classes.len());
-    if readable && asset.classes.len() < 2 {
+    if asset.classes.len() < 2 {
         let message = format!("`{}` declares {} class", section.title(), asset.classes.len());
         let help = "declare at least two classes, each with its value in the file";
         section.refuse("too-few-classes", "classes", message, "too few", help);

@@ -297,6 +297,11 @@ impl<'r> Section<'r> {
         self.reader.span_of(&inner.path).map(|_| pairs)
     }
 
+    /// Whether the value of `key` was written and read without a problem so far.
+    pub(super) fn read_well(&self, key: &str) -> bool {
+        self.reader.span_of(&self.path_of(key)).is_some()
+    }
+
     /// Whether the value of `key` is a plain text.
     pub(super) fn is_text(&self, key: &str) -> bool {
         self.table.get(key).is_some_and(Item::is_str)

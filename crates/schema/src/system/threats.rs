@@ -44,7 +44,8 @@ fn read_goal(section: &Section<'_>) -> Option<Goal> {
     section.only(&["from", "to"]);
     section.need("from", "from = \"bad\"");
     section.need("to", "to = \"good\"");
-    let goal = Goal { from: section.text("from")?, to: section.text("to")? };
+    let (from, to) = (section.text("from"), section.text("to"));
+    let goal = Goal { from: from?, to: to? };
     if goal.from == goal.to {
         let message = format!("the goal goes from `{}` to itself", goal.from);
         let help = "`from` is the decision the attacker gets now, `to` the one wanted";

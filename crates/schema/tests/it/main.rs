@@ -4,3 +4,4 @@ mod accepted;
 mod refused;
 mod render;
 mod robustness;
+mod template;

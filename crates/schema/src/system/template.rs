@@ -1,0 +1,485 @@
+//! Writes a first declaration from the assets that were found.
+//!
+//! Owns the words that ask a person. Must never decide for one: what only a person can know is
+//! left as `"?"`, which [`super::parse`](super::parse()) refuses, below a line `# SAY:`. Called
+//! by `proofmark init`.
+
+use std::fmt::Write;
+
+use toml_edit::{Key, Value};
+
+use super::reader::UNSAID;
+use super::{DataRole, FeatureKind};
+
+/// What was found in a folder. Paths are relative to it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Template {
+    /// Name of the folder.
+    pub folder: String,
+    /// Data files.
+    pub data: Vec<FoundData>,
+    /// Model files.
+    pub models: Vec<FoundModel>,
+}
+
+/// A data file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoundData {
+    /// Path.
+    pub path: String,
+    /// Set for a table.
+    pub table: Option<FoundTable>,
+    /// Set for images.
+    pub images: Option<FoundImages>,
+}
+
+/// A table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoundTable {
+    /// Rows.
+    pub rows: usize,
+    /// Dialect in one line, as detected.
+    pub dialect: String,
+    /// Whether the file names its columns.
+    pub header: bool,
+    /// Columns, in order.
+    pub columns: Vec<FoundColumn>,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundColumn {
+    /// Name.
+    pub name: String,
+    /// Guess from the values: number, integer, category, boolean or text.
+    pub kind: FeatureKind,
+    /// Least and greatest value, for numbers.
+    pub range: Option<[f64; 2]>,
+    /// Different values, sorted; may be cut for columns with many.
+    pub values: Vec<String>,
+    /// How many different values there are.
+    pub distinct: usize,
+    /// Texts that may mean missing, as they stand in the file.
+    pub missing: Vec<String>,
+}
+
+/// Images with labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoundImages {
+    /// Images.
+    pub rows: usize,
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// Range of the stored pixels.
+    pub range: [f64; 2],
+    /// Path of the label file, when one was found.
+    pub labels: Option<String>,
+    /// Different labels.
+    pub label_values: Vec<String>,
+}
+
+/// A model file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoundModel {
+    /// Path.
+    pub path: String,
+    /// Inputs.
+    pub inputs: Vec<FoundTensor>,
+    /// Outputs.
+    pub outputs: Vec<FoundTensor>,
+    /// Path of a file with expected scores, when one was found.
+    pub expected: Option<String>,
+}
+
+/// An input or output of a model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FoundTensor {
+    /// Name.
+    pub name: String,
+    /// Element type, e.g. `f32`.
+    pub dtype: String,
+    /// Shape, batch first; `None` where it is open.
+    pub shape: Vec<Option<usize>>,
+}
+
+impl Template {
+    /// The text of a declaration.
+    pub fn render(&self) -> String {
+        let mut out = Lines::default();
+        out.raw("# Proofmark declaration. Lines that begin with `# SAY:` ask what only a person");
+        out.raw("# can say; replace each \"?\" below them, then run `proofmark check`.");
+        out.raw("format = \"proofmark.system/1\"");
+        self.header(&mut out);
+        for (index, data) in self.data.iter().enumerate() {
+            self.data(&mut out, data, &self.data_name(index));
+        }
+        self.features(&mut out);
+        for (index, model) in self.models.iter().enumerate() {
+            self.model(&mut out, model, &self.model_name(index));
+        }
+        self.threat(&mut out);
+        self.criterion(&mut out);
+        out.text
+    }
+
+    fn header(&self, out: &mut Lines) {
+        out.section("system", "");
+        out.pair("name", &quoted(&slug(&self.folder, "system")));
+        out.pair("version", "\"0.1.0\"");
+        out.say("who provides the system, as it stands in the papers");
+        out.unsaid("provider");
+        out.say("what the system is for");
+        out.unsaid("purpose");
+    }
+
+    fn data(&self, out: &mut Lines, data: &FoundData, name: &str) {
+        out.section("data", name);
+        out.pair("path", &quoted(&data.path));
+        match role(&data.path) {
+            Some(role) => out.pair("role", &quoted(role)),
+            None => {
+                out.say("train, validation or test? figures come from test data");
+                out.unsaid("role");
+            }
+        }
+        if let Some(table) = &data.table {
+            table_data(out, table);
+        }
+        if let Some(images) = &data.images {
+            out.found(&format!("{} images", images.rows));
+            match &images.labels {
+                Some(path) => out.pair("labels", &quoted(path)),
+                None => {
+                    out.say("the file with the labels (.npy or IDX)");
+                    out.unsaid("labels");
+                }
+            }
+            classes(out, &images.label_values);
+        }
+    }
+
+    fn features(&self, out: &mut Lines) {
+        let images = self.data.iter().find_map(|d| d.images.as_ref());
+        let test = |d: &&FoundData| role(&d.path) == Some("test") && d.table.is_some();
+        let table = self.data.iter().find(test).or(self.data.iter().find(|d| d.table.is_some()));
+        if let Some(table) = table.and_then(|d| d.table.as_ref()) {
+            let label = label_column(table);
+            for column in &table.columns {
+                if label.is_some_and(|l| l.name == column.name) || is_id(column, table.rows) {
+                    continue;
+                }
+                feature(out, column);
+            }
+        } else if let Some(images) = images {
+            out.section("features", "image");
+            out.pair("type", "\"image\"");
+            let [c, h, w] = images.shape;
+            out.pair("shape", &format!("[{c}, {h}, {w}]"));
+            let [lower, upper] = images.range;
+            out.found(&format!("pixels from {lower} to {upper}"));
+            out.say("the range that a stored pixel can have, e.g. [0, 255]");
+            out.unsaid("bounds");
+            out.say("can an attacker change the image?");
+            out.unsaid("mutable");
+        }
+    }
+
+    fn model(&self, out: &mut Lines, model: &FoundModel, name: &str) {
+        out.section("models", name);
+        out.pair("path", &quoted(&model.path));
+        if self.models.len() == 1 {
+            out.pair("role", "\"primary\"");
+        } else {
+            out.say("primary (the one that decides), backup or candidate?");
+            out.unsaid("role");
+        }
+        let outputs: Vec<String> = model.outputs.iter().map(tensor).collect();
+        out.found(&format!("outputs {}", outputs.join(", ")));
+        let judged = judged_output(&model.outputs);
+        let name = judged.map(|o| format!("name = {}, ", quoted(&o.name))).unwrap_or_default();
+        let kind = judged.and_then(|o| output_kind(&o.name)).unwrap_or(UNSAID);
+        if kind == UNSAID {
+            out.say("what the output holds: probability, logit, score or label");
+        }
+        out.pair("output", &format!("{{ {name}kind = {} }}", quoted(kind)));
+        out.say("how the system decides: \"argmax\", or { class = \"...\", at = 0.5 }");
+        out.unsaid("decision");
+        match &model.expected {
+            Some(path) => out.pair("expected", &quoted(path)),
+            None => out.raw("# expected = \"expected.npy\"  # scores of the training framework"),
+        }
+        let inputs: Vec<String> = model.inputs.iter().map(tensor).collect();
+        out.found(&format!("inputs {}", inputs.join(", ")));
+        if let [input] = model.inputs.as_slice() {
+            self.input(out, input);
+        }
+    }
+
+    fn input(&self, out: &mut Lines, input: &FoundTensor) {
+        let images = self.data.iter().any(|d| d.images.is_some());
+        if images && input.shape.len() == 4 {
+            let channels = self.data.iter().find_map(|d| d.images.as_ref()).map(|i| i.shape[0]);
+            let last = input.shape.last().copied().flatten() == channels;
+            let first = input.shape.get(1).copied().flatten() == channels;
+            let layout = if last && !first { "nhwc" } else { "nchw" };
+            out.say("the range of the input, and mean and std per channel if it is normalised");
+            let range = quoted(UNSAID);
+            out.pair("input", &format!("{{ layout = \"{layout}\", range = {range} }}"));
+        } else if !images && input.shape.len() == 2 && input.shape.get(1) != Some(&Some(1)) {
+            let width = input.shape.get(1).copied().flatten();
+            let width = width.map(|k| format!("the {k} columns")).unwrap_or("the columns".into());
+            out.say(&format!("{width} of the input in the order of the training code"));
+            out.pair("input", &format!("{{ columns = {} }}", quoted(UNSAID)));
+        }
+    }
+
+    fn threat(&self, out: &mut Lines) {
+        let images = self.data.iter().any(|d| d.images.is_some());
+        out.section("threats", "attacker");
+        out.pair("norm", "\"linf\"");
+        if images {
+            out.say("budgets in steps of a pixel, e.g. [2, 4, 8]");
+            out.unsaid("eps");
+            out.pair("scale", "\"0-255\"");
+        } else {
+            out.say("budgets as shares of each feature's bounds, e.g. [0.02, 0.05, 0.1]");
+            out.unsaid("eps");
+            out.pair("scale", "\"bounds\"");
+            out.say("which decision the attacker gets now, and which one is wanted");
+            out.pair("goal", &format!("{{ from = {0}, to = {0} }}", quoted(UNSAID)));
+        }
+        out.say("what the attacker sees: white-box, score or decision");
+        out.unsaid("access");
+    }
+
+    fn criterion(&self, out: &mut Lines) {
+        let test = self.data.iter().position(|d| role(&d.path) == Some("test"));
+        out.section("criteria", "accuracy");
+        out.pair("metric", "\"balanced_accuracy\"");
+        match self.models.len() {
+            1 => out.pair("model", &quoted(&self.model_name(0))),
+            _ => {
+                out.say("which model");
+                out.unsaid("model");
+            }
+        }
+        match test {
+            Some(index) => out.pair("data", &quoted(&self.data_name(index))),
+            None => {
+                out.say("which data set");
+                out.unsaid("data");
+            }
+        }
+        out.say("the threshold, fixed before any run, and the confidence to reach it with");
+        out.unsaid("at_least");
+        out.unsaid("confidence");
+        out.say("why this threshold fits, and who approved it");
+        out.unsaid("rationale");
+        out.unsaid("approver");
+    }
+
+    fn data_name(&self, index: usize) -> String {
+        name_of(self.data.iter().map(|d| d.path.as_str()), index, "data")
+    }
+
+    fn model_name(&self, index: usize) -> String {
+        name_of(self.models.iter().map(|m| m.path.as_str()), index, "model")
+    }
+}
+
+/// The text that grows.
+#[derive(Default)]
+struct Lines {
+    text: String,
+}
+
+impl Lines {
+    fn raw(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+    fn section(&mut self, kind: &str, name: &str) {
+        let name = if name.is_empty() { String::new() } else { format!(".{}", Key::new(name)) };
+        self.raw(&format!("\n[{kind}{name}]"));
+    }
+    fn pair(&mut self, key: &str, value: &str) {
+        // Writing to a text cannot fail.
+        let _ = writeln!(self.text, "{key} = {value}");
+    }
+    fn unsaid(&mut self, key: &str) {
+        self.pair(key, &quoted(UNSAID));
+    }
+    fn say(&mut self, words: &str) {
+        self.raw(&format!("# SAY: {}", one_line(words)));
+    }
+    fn found(&mut self, words: &str) {
+        self.raw(&format!("# found: {}", one_line(words)));
+    }
+}
+
+fn table_data(out: &mut Lines, table: &FoundTable) {
+    out.found(&format!("{} rows; {}", table.rows, table.dialect));
+    let label = label_column(table);
+    match label {
+        Some(label) => {
+            out.found("a column that is named like a label; correct it if it is another");
+            out.pair("label", &quoted(&label.name));
+        }
+        None => {
+            out.say("the column with the true outcome");
+            out.unsaid("label");
+        }
+    }
+    classes(out, label.map(|l| l.values.as_slice()).unwrap_or_default());
+    let ids: Vec<String> =
+        table.columns.iter().filter(|c| is_id(c, table.rows)).map(|c| quoted(&c.name)).collect();
+    if !ids.is_empty() {
+        out.found("columns that number the rows are ignored");
+        out.pair("ignore", &format!("[{}]", ids.join(", ")));
+    }
+    let mut missing: Vec<String> = table.columns.iter().flat_map(|c| c.missing.clone()).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if !missing.is_empty() {
+        let texts: Vec<String> = missing.iter().map(|t| quoted(t)).collect();
+        out.say(&format!(
+            "which of these texts mean that a value is missing: {}",
+            texts.join(", ")
+        ));
+        out.unsaid("missing");
+    }
+    if !table.header {
+        let names: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
+        out.found("no header; give the columns their names here and below");
+        let columns = names.join(", ");
+        out.pair("dialect", &format!("{{ header = false, columns = [{columns}] }}"));
+    }
+}
+
+fn classes(out: &mut Lines, values: &[String]) {
+    out.say("name each class: { <name> = \"<value in the file>\" }");
+    if !values.is_empty() {
+        let values: Vec<String> = values.iter().take(VALUES_MAX).map(|v| quoted(v)).collect();
+        out.found(&format!("label values {}", values.join(", ")));
+    }
+    out.unsaid("classes");
+}
+
+fn feature(out: &mut Lines, column: &FoundColumn) {
+    out.section("features", &column.name);
+    let kind = match column.kind {
+        FeatureKind::Number => "number",
+        FeatureKind::Integer => "integer",
+        FeatureKind::Category => "category",
+        FeatureKind::Ordinal => "ordinal",
+        FeatureKind::Boolean => "boolean",
+        FeatureKind::Text | FeatureKind::Image => "text",
+    };
+    out.pair("type", &quoted(kind));
+    if let Some([lower, upper]) = column.range.filter(|_| column.kind.is_numeric()) {
+        out.found(&format!("{} values from {lower} to {upper}", column.distinct));
+        out.say("can a person or attacker change it? if true, add `bounds = [lowest, highest]`");
+        out.unsaid("mutable");
+    } else if column.distinct <= VALUES_MAX && !matches!(kind, "text") {
+        let present = column.values.iter().filter(|v| !column.missing.contains(v));
+        let values: Vec<String> = present.map(|v| quoted(v)).collect();
+        if kind == "boolean" {
+            out.say("first the value that means false, then the one that means true");
+            out.found(&values.join(", "));
+            out.unsaid("values");
+        } else {
+            out.pair("values", &format!("[{}]", values.join(", ")));
+        }
+    }
+    let lower = column.name.to_lowercase();
+    if PROTECTED.iter().any(|word| lower.split(['_', ' ', '-', '.']).any(|part| part == *word)) {
+        let edges = if column.kind.is_numeric() { ", with `group_edges = [25, 50]`" } else { "" };
+        out.say(&format!("true if figures are to be given per group{edges}"));
+        out.unsaid("group");
+        out.say("false if the model does not read this column");
+        out.unsaid("input");
+    }
+}
+
+/// The column that is named like a label, when there is one.
+fn label_column(table: &FoundTable) -> Option<&FoundColumn> {
+    let named = |word: &str| table.columns.iter().find(|c| c.name.eq_ignore_ascii_case(word));
+    LABELS.iter().find_map(|word| named(word))
+}
+
+/// A column that numbers the rows.
+fn is_id(column: &FoundColumn, rows: usize) -> bool {
+    let named = matches!(column.name.to_lowercase().as_str(), "id" | "index" | "row" | "");
+    named && column.distinct == rows
+}
+
+fn judged_output(outputs: &[FoundTensor]) -> Option<&FoundTensor> {
+    let float = |o: &&FoundTensor| o.dtype.starts_with('f');
+    outputs.iter().find(float).or(outputs.first())
+}
+
+fn output_kind(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let known = [("prob", "probability"), ("logit", "logit"), ("label", "label")];
+    known.into_iter().find(|(word, _)| name.contains(word)).map(|(_, kind)| kind)
+}
+
+fn role(path: &str) -> Option<&'static str> {
+    let stem = stem(path).to_lowercase();
+    let known = [
+        ("train", DataRole::Train, "train"),
+        ("val", DataRole::Validation, "validation"),
+        ("test", DataRole::Test, "test"),
+        ("t10k", DataRole::Test, "test"),
+    ];
+    known.into_iter().find(|(word, ..)| stem.contains(word)).map(|(.., name)| name)
+}
+
+fn stem(path: &str) -> &str {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.split('.').next().unwrap_or(file)
+}
+
+/// A name from the file's, with a number when an earlier file has the same.
+fn name_of<'a>(paths: impl Iterator<Item = &'a str>, index: usize, fallback: &str) -> String {
+    let names: Vec<String> = paths.take(index + 1).map(|p| slug(stem(p), fallback)).collect();
+    let Some(name) = names.last() else { return fallback.to_owned() };
+    match names.iter().filter(|n| *n == name).count() {
+        1 => name.clone(),
+        count => format!("{name}-{count}"),
+    }
+}
+
+fn slug(text: &str, fallback: &str) -> String {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let text: String =
+        text.to_lowercase().chars().map(|c| if fits(c) { c } else { '-' }).take(SLUG_MAX).collect();
+    let text = text.trim_matches('-');
+    if text.is_empty() { fallback.to_owned() } else { text.to_owned() }
+}
+
+fn tensor(tensor: &FoundTensor) -> String {
+    let dims: Vec<String> =
+        tensor.shape.iter().map(|d| d.map_or("n".to_owned(), |d| d.to_string())).collect();
+    format!("`{}` {} [{}]", tensor.name, tensor.dtype, dims.join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string().trim().to_owned()
+}
+
+/// A comment must not break out of its line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Names that a label column often has.
+const LABELS: [&str; 8] =
+    ["class", "label", "target", "outcome", "y", "default", "approved", "income"];
+/// Words in the names of columns that groups are often made of.
+const PROTECTED: [&str; 8] =
+    ["sex", "gender", "age", "race", "ethnicity", "nationality", "foreign", "religion"];
+/// Values written out; a category with more is left open.
+const VALUES_MAX: usize = 40;
+/// Characters of a name made from a file name.
+const SLUG_MAX: usize = 40;
