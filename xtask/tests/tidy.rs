@@ -17,7 +17,6 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("dataset", &["schema", "formats"]),
     ("lab", &["engine", "dataset", "schema"]),
     ("assess", &["schema", "evidence"]),
-    ("testkit", &[]),
     ("proofmark", &["schema", "evidence", "formats", "engine", "dataset", "lab", "assess"]),
 ];
 

@@ -3,18 +3,20 @@
 //!
 //! Exit codes: 0 clean; 1 a criterion failed or is inconclusive; 2 the work could not be done.
 
+mod arrays;
 mod assets;
 mod cli;
+mod clock;
 mod command;
 mod failure;
 mod interrupt;
 mod keyring;
+mod loader;
 mod output;
 mod progress;
 mod project;
 mod runner;
 mod state;
-mod target;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@
 //! Owns every print of the product.
 
 pub mod human;
+pub mod summary;
 
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use proofmark_engine::engine::{EngineKind, facts};
+use proofmark_engine::engine::EngineKind;
 use serde_json::json;
 
 use super::Global;
@@ -36,7 +36,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         let list: Vec<_> = engines
             .iter()
             .map(|(kind, note)| {
-                let facts = facts(*kind);
+                let facts = kind.facts();
                 json!({"name": facts.name, "version": facts.version, "cpu": facts.cpu, "note": note})
             })
             .collect();
@@ -44,9 +44,9 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for (kind, note) in engines {
-        let facts = facts(kind);
+        let facts = kind.facts();
         output::data(&format!("{:<14} {:<10} {note}\n", facts.name, facts.version));
     }
-    output::data(&format!("cpu features: {}\n", facts(EngineKind::Rten).cpu));
+    output::data(&format!("cpu features: {}\n", EngineKind::Rten.facts().cpu));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,273 @@
+//! `model inspect|run|grad`: look at a model file, run it, differentiate it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Subcommand, ValueEnum};
+use proofmark_engine::engine::EngineKind;
+use proofmark_engine::graph::{Dim, ValueInfo};
+use proofmark_engine::model::Model;
+use proofmark_engine::pipeline::{LossKind, WIDTH, gradient_of, run_batched};
+use proofmark_formats::npy::{self, NpyArray, NpyData};
+use serde_json::{Value, json};
+
+use super::Global;
+use crate::cli::Format;
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::{arrays, assets, output};
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: ModelVerb,
+}
+
+#[derive(Subcommand, Debug)]
+enum ModelVerb {
+    /// Inputs, outputs, operators, weights and digest.
+    Inspect {
+        /// ONNX file.
+        model: PathBuf,
+    },
+    /// Run the model on rows.
+    Run {
+        /// ONNX file.
+        model: PathBuf,
+        /// `.npy` for the only input, or `.npz` with one array per input.
+        #[arg(long)]
+        input: PathBuf,
+        /// Where the outputs go: `.npy` for one, `.npz` for several.
+        #[arg(long)]
+        output: PathBuf,
+        /// Outputs wanted; all by default.
+        #[arg(long, value_delimiter = ',')]
+        outputs: Vec<String>,
+        /// Engine.
+        #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+        engine: EngineName,
+    },
+    /// Gradient of a loss with respect to the float inputs.
+    Grad {
+        /// ONNX file.
+        model: PathBuf,
+        /// `.npy` for the only input, or `.npz` with one array per input.
+        #[arg(long)]
+        input: PathBuf,
+        /// Class index per row (`.npy`).
+        #[arg(long)]
+        labels: PathBuf,
+        /// Loss.
+        #[arg(long, value_enum, default_value_t = LossName::CrossEntropy)]
+        loss: LossName,
+        /// Where the gradients go: `.npy` for one input, `.npz` for several.
+        #[arg(long)]
+        output: PathBuf,
+        /// Engine.
+        #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+        engine: EngineName,
+    },
+}
+
+/// Engine names on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// The fastest of this build.
+    Auto,
+    /// The embedded engine, f32.
+    Rten,
+    /// ONNX Runtime.
+    Onnxruntime,
+    /// Plain loops, f32.
+    Reference,
+    /// Plain loops, f64.
+    #[value(name = "reference-f64")]
+    ReferenceF64,
+}
+
+impl EngineName {
+    /// The engine.
+    pub fn kind(self) -> EngineKind {
+        match self {
+            Self::Auto => EngineKind::Auto,
+            Self::Rten => EngineKind::Rten,
+            Self::Onnxruntime => EngineKind::OnnxRuntime,
+            Self::Reference => EngineKind::Reference,
+            Self::ReferenceF64 => EngineKind::ReferenceF64,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LossName {
+    /// Cross-entropy of the label.
+    CrossEntropy,
+    /// Best other logit minus the label's.
+    Margin,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
+    match &args.verb {
+        ModelVerb::Inspect { model } => inspect(model, global),
+        ModelVerb::Run { model, input, output, outputs, engine } => {
+            run_model(model, input, output, outputs, engine.kind(), global)
+        }
+        ModelVerb::Grad { model, input, labels, loss, output, engine } => {
+            let kind = match loss {
+                LossName::CrossEntropy => LossKind::CrossEntropy,
+                LossName::Margin => LossKind::Margin,
+            };
+            grad(model, input, labels, kind, output, engine.kind(), global)
+        }
+    }
+}
+
+fn inspect(path: &Path, global: Global) -> Outcome<ExitCode> {
+    let model = assets::open_model(path)?;
+    let graph = model.graph();
+    let mut operators: BTreeMap<String, usize> = BTreeMap::new();
+    for node in &graph.nodes {
+        let domain = if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
+        *operators.entry(format!("{domain}{}", node.op)).or_default() += 1;
+    }
+    let weights: usize = graph.constants.values().map(|v| v.len()).sum();
+    if global.format == Format::Json {
+        let info = |list: &[ValueInfo]| -> Vec<Value> {
+            list.iter().map(|i| json!({"name": i.name, "type": type_of(i)})).collect()
+        };
+        output::json(&json!({
+            "format": "proofmark.model/1", "path": path, "sha256": model.sha256(),
+            "digest": model.digest(), "producer": model.producer(),
+            "ir_version": model.ir_version(), "opsets": graph.opsets,
+            "inputs": info(&graph.inputs), "outputs": info(&graph.outputs),
+            "operators": operators, "constants": weights,
+            "non_finite": model.non_finite_weights(),
+        }));
+    } else {
+        output::data(&inspect_text(&model, &operators, weights));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn inspect_text(model: &Model, operators: &BTreeMap<String, usize>, weights: usize) -> String {
+    let graph = model.graph();
+    let mut text = String::new();
+    let opsets: Vec<String> = graph
+        .opsets
+        .iter()
+        .map(|(domain, v)| format!("{} {v}", if domain.is_empty() { "ai.onnx" } else { domain }))
+        .collect();
+    let _ = writeln!(text, "sha256     {}", model.sha256());
+    let _ = writeln!(text, "producer   {}, IR {}", model.producer(), model.ir_version());
+    let _ = writeln!(text, "opsets     {}", opsets.join(", "));
+    for input in &graph.inputs {
+        let _ = writeln!(text, "input      {}  {}", input.name, type_of(input));
+    }
+    for out in &graph.outputs {
+        let _ = writeln!(text, "output     {}  {}", out.name, type_of(out));
+    }
+    let counted: Vec<String> = operators.iter().map(|(op, n)| format!("{op} {n}")).collect();
+    text.push_str(&output::human::wrap(&counted.join(", "), 80, "           "));
+    let _ = writeln!(text, "constants  {weights} values");
+    for name in model.non_finite_weights() {
+        let _ = writeln!(text, "warning: constant `{name}` holds NaN or infinity");
+    }
+    text
+}
+
+fn type_of(info: &ValueInfo) -> String {
+    let Some(dtype) = info.dtype else { return "map per row".into() };
+    let shape = info.shape.as_ref().map_or_else(
+        || "unknown shape".to_owned(),
+        |dims| {
+            let parts: Vec<String> = dims
+                .iter()
+                .map(|d| match d {
+                    Dim::Fixed(n) => n.to_string(),
+                    Dim::Dynamic(name) if name.is_empty() => "?".into(),
+                    Dim::Dynamic(name) => name.clone(),
+                })
+                .collect();
+            format!("[{}]", parts.join(", "))
+        },
+    );
+    format!("{dtype:?} {shape}").to_lowercase()
+}
+
+fn run_model(
+    path: &Path,
+    input: &Path,
+    out: &Path,
+    outputs: &[String],
+    kind: EngineKind,
+    global: Global,
+) -> Outcome<ExitCode> {
+    let model = assets::open_model(path)?;
+    let inputs = arrays::inputs(input, model.graph())?;
+    let (values, facts) = run_batched(&model, kind, &inputs, outputs, WIDTH)
+        .or_fail("run", "see `proofmark model inspect` for names and shapes")?;
+    let names: Vec<String> = if outputs.is_empty() {
+        model.graph().outputs.iter().map(|o| o.name.clone()).collect()
+    } else {
+        outputs.to_vec()
+    };
+    let mut list = Vec::new();
+    for (name, value) in names.into_iter().zip(&values) {
+        list.push((name, arrays::array(value)?));
+    }
+    arrays::write(out, &list)?;
+    let rows = list.first().and_then(|(_, a)| a.shape().first().copied()).unwrap_or(0);
+    output::note(
+        global.quiet,
+        &format!("{rows} rows through {} {} into `{}`", facts.name, facts.version, out.display()),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn grad(
+    path: &Path,
+    input: &Path,
+    labels: &Path,
+    loss: LossKind,
+    out: &Path,
+    kind: EngineKind,
+    global: Global,
+) -> Outcome<ExitCode> {
+    let model = assets::open_model(path)?;
+    let inputs = arrays::inputs(input, model.graph())?;
+    let help = "labels are class indices from 0, one per row, saved with numpy.save";
+    let labels: Vec<usize> = npy::read(&assets::read_data(labels)?)
+        .or_fail("labels", help)?
+        .to_i64()
+        .or_fail("labels", help)?
+        .into_iter()
+        .map(|v| usize::try_from(v).map_err(|_| format!("label `{v}` is negative")))
+        .collect::<Result<_, _>>()
+        .or_fail("labels", help)?;
+    let rows = inputs.values().filter_map(|v| v.shape().first().copied()).max().unwrap_or(0);
+    if rows != labels.len() {
+        return Err(Failure::new(
+            "labels",
+            format!("{} labels for {rows} rows", labels.len()),
+            help,
+        ));
+    }
+    let got = gradient_of(&model, kind, &inputs, &labels, loss)
+        .or_fail("gradient", "attacks without gradients still work on this model")?;
+    let mut list = Vec::new();
+    for (name, tensor) in got.inputs {
+        let (shape, data) = tensor.into_parts();
+        let array = NpyArray::new(shape, NpyData::F32(data)).or_fail("output", "")?;
+        list.push((name, array));
+    }
+    arrays::write(out, &list)?;
+    let tap = got.tap.map(|t| format!(", {t}")).unwrap_or_default();
+    output::note(
+        global.quiet,
+        &format!("{rows} rows through {} {}{tap}", got.engine.name, got.engine.version),
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,227 @@
+//! From names in the declaration to loaded models and typed rows.
+//!
+//! Owns the road file → bytes → digest → `dataset`/`engine`. Must never measure.
+
+use proofmark_dataset::bind::{self, Binding, InputType, ModelInput, TableOptions};
+use proofmark_dataset::images::Images;
+use proofmark_dataset::table::Table;
+use proofmark_engine::graph::{Dim, Graph};
+use proofmark_engine::model::Model;
+use proofmark_engine::value::DType;
+use proofmark_schema::measurement::AssetDigest;
+use proofmark_schema::system::{DataAsset, Feature, FeatureKind, ModelAsset};
+
+use crate::assets;
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::project::Project;
+
+/// Rows of a data set.
+pub enum Rows {
+    /// A table.
+    Table(Table),
+    /// Images.
+    Images(Images),
+}
+
+/// A loaded data set.
+pub struct LoadedData {
+    /// As declared.
+    pub asset: DataAsset,
+    /// Rows.
+    pub rows: Rows,
+    /// Digests of the file or files.
+    pub digests: Vec<AssetDigest>,
+}
+
+impl LoadedData {
+    /// Number of rows.
+    pub fn n(&self) -> usize {
+        match &self.rows {
+            Rows::Table(table) => table.n,
+            Rows::Images(images) => images.n,
+        }
+    }
+    /// Class index per row.
+    pub fn labels(&self) -> &[usize] {
+        match &self.rows {
+            Rows::Table(table) => &table.labels,
+            Rows::Images(images) => &images.labels,
+        }
+    }
+    /// Class names, in order.
+    pub fn classes(&self) -> Vec<String> {
+        self.asset.classes.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// A loaded model.
+pub struct LoadedModel {
+    /// As declared.
+    pub asset: ModelAsset,
+    /// The file.
+    pub model: Model,
+}
+
+/// Loads a data set.
+pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
+    let bytes = assets::read_data(&project.path(&asset.path))?;
+    let mut digests = vec![AssetDigest {
+        name: format!("data/{}", asset.name),
+        sha256: assets::sha256(&bytes),
+    }];
+    let rows = match &asset.labels {
+        None => Rows::Table(Table::read(&bytes, asset, &project.system.features).map_err(|e| {
+            Failure::new(
+                "data-unreadable",
+                format!("data.{} (`{}`): {e}", asset.name, asset.path),
+                "mend the file, or pin its form: [data.….dialect]",
+            )
+        })?),
+        Some(path) => {
+            let labels = assets::read_data(&project.path(path))?;
+            digests.push(AssetDigest {
+                name: format!("data/{}/labels", asset.name),
+                sha256: assets::sha256(&labels),
+            });
+            let feature = image_feature(project)?;
+            Rows::Images(Images::read(&bytes, &labels, asset, feature).map_err(|e| {
+                Failure::new(
+                    "data-unreadable",
+                    format!("data.{} (`{}`): {e}", asset.name, asset.path),
+                    "check shape, bounds and classes in the declaration against the file",
+                )
+            })?)
+        }
+    };
+    let loaded = LoadedData { asset: asset.clone(), rows, digests };
+    if loaded.n() == 0 {
+        return Err(Failure::new(
+            "data-empty",
+            format!("data.{} (`{}`) has no rows", asset.name, asset.path),
+            "nothing can be measured on an empty set",
+        ));
+    }
+    Ok(loaded)
+}
+
+/// Loads a model.
+pub fn model(project: &Project, asset: &ModelAsset) -> Outcome<LoadedModel> {
+    let model = assets::open_model(&project.path(&asset.path))?;
+    let broken = model.non_finite_weights();
+    if let Some(first) = broken.first() {
+        return Err(Failure::new(
+            "model-not-finite",
+            format!(
+                "models.{} (`{}`): {} weights hold NaN or infinity, first `{first}`",
+                asset.name,
+                asset.path,
+                broken.len()
+            ),
+            "the file is damaged or training diverged; export it again",
+        ));
+    }
+    Ok(LoadedModel { asset: asset.clone(), model })
+}
+
+/// Binds rows to a model's inputs.
+pub fn bind(project: &Project, data: &LoadedData, model: &LoadedModel) -> Outcome<Binding> {
+    let inputs = model_inputs(model.model.graph());
+    let features = &project.system.features;
+    let bound = match &data.rows {
+        Rows::Table(table) => {
+            bind::table(table, features, &model.asset, &inputs, &TableOptions::default())
+        }
+        Rows::Images(images) => {
+            bind::images(images, image_feature(project)?, &model.asset, &inputs)
+        }
+    };
+    bound.map_err(|e| {
+        Failure::new(
+            "binding",
+            format!("models.{} does not fit data.{}: {e}", model.asset.name, data.asset.name),
+            "see `proofmark model inspect` for what the model reads",
+        )
+    })
+}
+
+/// The inputs of a graph as plain facts.
+pub fn model_inputs(graph: &Graph) -> Vec<ModelInput> {
+    graph
+        .inputs
+        .iter()
+        .filter_map(|input| {
+            let dtype = match input.dtype? {
+                DType::F32 => InputType::F32,
+                DType::F64 => InputType::F64,
+                DType::I64 => InputType::I64,
+                DType::I32 | DType::U8 | DType::I8 => InputType::I32,
+                DType::Bool => InputType::Bool,
+                DType::Str => InputType::Str,
+            };
+            let shape = input.shape.as_ref().map_or_else(Vec::new, |dims| {
+                dims.iter()
+                    .map(|d| match d {
+                        Dim::Fixed(n) => Some(*n),
+                        Dim::Dynamic(_) => None,
+                    })
+                    .collect()
+            });
+            Some(ModelInput { name: input.name.clone(), dtype, shape })
+        })
+        .collect()
+}
+
+/// Digests of everything the declaration names, itself included.
+pub fn digests(project: &Project) -> Outcome<Vec<AssetDigest>> {
+    let mut list = vec![project.digest()];
+    for asset in &project.system.data {
+        for (suffix, path) in
+            [("", Some(&asset.path)), ("/labels", asset.labels.as_ref())]
+        {
+            if let Some(path) = path {
+                let bytes = assets::read_data(&project.path(path))?;
+                let name = format!("data/{}{suffix}", asset.name);
+                list.push(AssetDigest { name, sha256: assets::sha256(&bytes) });
+            }
+        }
+    }
+    for asset in &project.system.models {
+        let loaded = assets::open_model(&project.path(&asset.path))?;
+        list.push(AssetDigest { name: format!("model/{}", asset.name), sha256: loaded.digest() });
+        if let Some(path) = &asset.expected {
+            let bytes = assets::read_data(&project.path(path))?;
+            let name = format!("expected/{}", asset.name);
+            list.push(AssetDigest { name, sha256: assets::sha256(&bytes) });
+        }
+    }
+    list.sort();
+    Ok(list)
+}
+
+/// Scores of the training framework: (rows, columns, row-major values).
+pub fn expected(project: &Project, path: &str) -> Outcome<(usize, usize, Vec<f32>)> {
+    let bytes = assets::read_data(&project.path(path))?;
+    let array = proofmark_formats::npy::read(&bytes)
+        .or_fail("expected", "write it with numpy.save: float32, shape (rows, classes)")?;
+    let shape = array.shape.clone();
+    let values = array.to_f32().or_fail("expected", "write it as float32")?;
+    match shape.as_slice() {
+        [rows] => Ok((*rows, 1, values)),
+        [rows, columns] => Ok((*rows, *columns, values)),
+        _ => Err(Failure::new(
+            "expected",
+            format!("`{path}` has shape {shape:?}, (rows, classes) is wanted"),
+            "write one row of scores per data row",
+        )),
+    }
+}
+
+fn image_feature(project: &Project) -> Outcome<&Feature> {
+    project.system.features.iter().find(|f| f.kind == FeatureKind::Image).ok_or_else(|| {
+        Failure::new(
+            "no-image-feature",
+            "the data set has a label file, but no feature of type `image` is declared",
+            "declare [features.image] with type, shape and bounds",
+        )
+    })
+}

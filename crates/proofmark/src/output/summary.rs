@@ -1,0 +1,267 @@
+//! What `assess` prints: figures, verdicts, the matrix, and where the evidence lies.
+//!
+//! Owns the layout. Every number comes from a signed measurement of the assessment.
+
+use std::fmt::Write as _;
+
+use proofmark_assess::assessment::{Assessment, ProbeRecord};
+use proofmark_assess::judge::Verdict;
+use proofmark_schema::measurement::{CheckState, Measurement, Quantity, Validity};
+use proofmark_schema::plan::ProbeKind;
+use proofmark_schema::system::Bound;
+use proofmark_schema::taxonomy::{Coverage, Verb};
+use serde_json::{Value, json};
+
+use super::human::{Grid, percent, wrap};
+use crate::project::Project;
+use crate::state::State;
+
+/// The text for people.
+pub fn text(assessment: &Assessment, project: &Project, state: &State) -> String {
+    let mut text = String::new();
+    let system = &assessment.system;
+    let demo = if system.demo { "   DEMO KEY: fit for no declaration" } else { "" };
+    let _ = writeln!(text, "\n{} {}   {}{demo}", system.name, system.version, assessment.record.run);
+    for record in &assessment.results {
+        text.push_str(&probe(record));
+    }
+    text.push_str(&verdicts(assessment));
+    text.push_str(&matrix(assessment));
+    text.push_str(&closing(assessment, project, state));
+    text
+}
+
+fn probe(record: &ProbeRecord) -> String {
+    let said = &record.said;
+    let mut text = format!("\n{}\n", heading(record));
+    if let Some(failed) = &said.failed {
+        text.push_str(&wrap(&format!("not measured: {}", failed.reason), 92, "  "));
+        return text;
+    }
+    let mut whole = Grid::new(&["figure", "value", "95 % interval", "rows"]);
+    let mut groups = Grid::new(&["group or class", "figure", "value", "95 % interval", "rows"]);
+    for m in &said.measurements {
+        let cells = figure(&m.quantity, &m.unit);
+        match part(m) {
+            None => whole.row([vec![named(m)], cells].concat()),
+            Some(part) => groups.row([vec![part, named(m)], cells].concat()),
+        }
+    }
+    text.push_str(&whole.render());
+    if !groups.is_empty() {
+        text.push('\n');
+        text.push_str(&groups.render());
+    }
+    text.push_str(&flags(said.validity.iter().chain(
+        said.measurements.first().into_iter().flat_map(|m| &m.validity),
+    )));
+    text
+}
+
+fn heading(record: &ProbeRecord) -> String {
+    let probe = &record.said.probe;
+    let what = match &probe.kind {
+        ProbeKind::Parity => "agreement with the training framework".to_owned(),
+        ProbeKind::Accuracy => "accuracy at the declared decision".to_owned(),
+        ProbeKind::Evasion { threat, suite, edition, .. } => {
+            format!("evasion by threat `{threat}`, suite {suite} edition {edition}")
+        }
+    };
+    format!("{} on {}: {what}", probe.model, probe.data)
+}
+
+fn named(m: &Measurement) -> String {
+    let metric = m.metric.replace('_', " ");
+    match m.subject.eps {
+        Some(eps) => format!("{metric}, budget {eps}"),
+        None => metric,
+    }
+}
+
+fn part(m: &Measurement) -> Option<String> {
+    match (&m.subject.group, &m.subject.class) {
+        (Some((feature, value)), _) => Some(format!("{feature} = {value}")),
+        (None, Some(class)) => Some(format!("class {class}")),
+        (None, None) => None,
+    }
+}
+
+/// Value, interval, rows.
+fn figure(quantity: &Quantity, unit: &str) -> Vec<String> {
+    let show = |v: f64| if unit == "proportion" { percent(v) } else { format!("{v:.4}") };
+    match quantity {
+        Quantity::Estimate { value, lower, upper, k, n, .. } => vec![
+            show(*value),
+            format!("{} to {}", show(*lower), show(*upper)),
+            k.map_or(n.to_string(), |k| format!("{k} of {n}")),
+        ],
+        Quantity::Bracket { attacked, lower, upper, k, n, .. } => vec![
+            format!("at most {}", show(*attacked)),
+            format!("{} to {}", show(*lower), show(*upper)),
+            format!("{k} of {n}"),
+        ],
+        Quantity::Exact { value, .. } => vec![show(*value), "exact".into(), String::new()],
+        Quantity::Screen { found, coverage, .. } => {
+            vec![found.to_string(), format!("coverage {}", percent(*coverage)), String::new()]
+        }
+    }
+}
+
+fn flags<'a>(checks: impl Iterator<Item = &'a Validity>) -> String {
+    let mut text = String::new();
+    let mut ok = 0;
+    for check in checks {
+        let word = match check.state {
+            CheckState::Ok => {
+                ok += 1;
+                continue;
+            }
+            CheckState::Warn => "warning",
+            CheckState::Refuse => "REFUSED",
+            CheckState::NotExamined => "not examined",
+        };
+        let line = format!("{word} ({}): {} {}", check.check, check.reason, check.fix);
+        text.push_str(&wrap(&line, 92, "  "));
+    }
+    let _ = writeln!(text, "  {ok} validity checks hold");
+    text
+}
+
+fn verdicts(assessment: &Assessment) -> String {
+    let mut text = String::from("\nverdicts on the criteria registered before the run\n");
+    for verdict in &assessment.verdicts {
+        let criterion = &verdict.criterion;
+        let _ = writeln!(
+            text,
+            "  {:<12} {}: {}",
+            verdict.state.word().to_uppercase(),
+            criterion.name,
+            asked(verdict)
+        );
+        text.push_str(&wrap(&measured(verdict), 85, "               "));
+        for reason in &verdict.exploratory {
+            let line = format!("exploratory, unfit for declaration: {reason}");
+            text.push_str(&wrap(&line, 85, "               "));
+        }
+    }
+    text
+}
+
+fn asked(verdict: &Verdict) -> String {
+    let c = &verdict.criterion;
+    let bound = match c.bound {
+        Bound::AtLeast(v) => format!("at least {v}"),
+        Bound::AtMost(v) => format!("at most {v}"),
+    };
+    let threat = match (&c.threat, c.eps) {
+        (Some(threat), Some(eps)) => format!(" under `{threat}` at {eps}"),
+        _ => String::new(),
+    };
+    let group = c.group.as_ref().map(|(f, v)| format!(" for {f} = {v}")).unwrap_or_default();
+    let metric = c.metric.replace('_', " ");
+    format!("{metric} of {} on {}{threat}{group} {bound}", c.model, c.data)
+}
+
+fn measured(verdict: &Verdict) -> String {
+    let figure = match (verdict.value, verdict.lower, verdict.upper) {
+        (Some(v), Some(l), Some(u)) => format!(
+            "measured {v:.4}, one-sided bounds {l:.4} and {u:.4} at {}: ",
+            verdict.criterion.confidence
+        ),
+        _ => String::new(),
+    };
+    let rows = verdict
+        .rows_to_decide
+        .map(|n| format!("; about {n} rows would decide"))
+        .unwrap_or_default();
+    let fix = if verdict.fix.is_empty() { String::new() } else { format!("; {}", verdict.fix) };
+    format!("{figure}{}{rows}{fix}", verdict.reason)
+}
+
+fn matrix(assessment: &Assessment) -> String {
+    let mut text = String::from("\nseven threats by five verbs\n");
+    let verbs: Vec<&str> = Verb::ALL.iter().map(|v| v.id()).collect();
+    let mut grid = Grid::new(&[&["threat"], verbs.as_slice()].concat());
+    for row in &assessment.matrix.rows {
+        let cells = row.cells.iter().map(|cell| word(cell.coverage).to_owned());
+        grid.row(std::iter::once(row.threat.title().to_owned()).chain(cells).collect());
+    }
+    text.push_str(&grid.render());
+    let count = |c| assessment.matrix.count(c);
+    let _ = writeln!(
+        text,
+        "  {} measured, {} imported, {} declared, {} waived, {} missing",
+        count(Coverage::Measured),
+        count(Coverage::Imported),
+        count(Coverage::Declared),
+        count(Coverage::Waived),
+        count(Coverage::Missing)
+    );
+    text
+}
+
+fn word(coverage: Coverage) -> &'static str {
+    match coverage {
+        Coverage::Measured => "MEASURED",
+        Coverage::Imported => "imported",
+        Coverage::Declared => "declared",
+        Coverage::Waived => "waived",
+        Coverage::Missing => "-",
+    }
+}
+
+fn closing(assessment: &Assessment, project: &Project, state: &State) -> String {
+    let mut text = String::new();
+    if !assessment.complete {
+        text.push_str("\nINCOMPLETE: at least one probe gave no figures\n");
+    }
+    for reason in &assessment.exploratory {
+        text.push_str(&wrap(&format!("exploratory: {reason}"), 92, "  "));
+    }
+    let dir = project.dir.display();
+    let _ = write!(
+        text,
+        "\nevidence   {}\nreport     proofmark dossier -C {dir} --out pack\n\
+         again      proofmark replay {} -C {dir}\n",
+        state.dir().display(),
+        assessment.record.run
+    );
+    text
+}
+
+/// The same for machines.
+pub fn json(assessment: &Assessment, project: &Project, state: &State) -> Value {
+    let measurements: Vec<&Measurement> =
+        assessment.results.iter().flat_map(|r| &r.said.measurements).collect();
+    let failed: Vec<Value> = assessment
+        .results
+        .iter()
+        .filter_map(|r| {
+            let failed = r.said.failed.as_ref()?;
+            Some(json!({"probe": r.said.probe.id, "reason": failed.reason, "fix": failed.fix}))
+        })
+        .collect();
+    let validity: Vec<Value> = assessment
+        .results
+        .iter()
+        .map(|r| json!({"probe": r.said.probe.id, "checks": r.said.validity}))
+        .collect();
+    json!({
+        "format": "proofmark.assessment/1",
+        "complete": assessment.complete,
+        "demo": assessment.system.demo,
+        "system": assessment.system.name,
+        "version": assessment.system.version,
+        "run": assessment.record.run,
+        "plan": assessment.record.plan.statement.hex(),
+        "verdicts": assessment.verdicts,
+        "exploratory": assessment.exploratory,
+        "measurements": measurements,
+        "validity": validity,
+        "failed": failed,
+        "matrix": assessment.matrix,
+        "checkpoint": assessment.checkpoint,
+        "evidence": state.dir(),
+        "declaration": project.dir.join(crate::project::FILE),
+    })
+}

@@ -1,0 +1,7 @@
+//! The command line as a user meets it: the real binary on copies of the bundled examples.
+//!
+//! Owns the end-to-end tests: what `assess` leaves, what bad input does, that evidence checks.
+
+mod bad_inputs;
+mod spine;
+mod support;
