@@ -197,12 +197,11 @@ fn encode_text(list: &[String]) -> (String, Vec<u8>) {
     (format!("<U{width}"), body)
 }
 
-/// Number of elements of a shape; `None` when it does not fit.
+/// Number of elements of a shape; `None` when the product of its dimensions does not fit, zeros
+/// left out, so that callers may multiply them in any order.
 pub(crate) fn count_of(shape: &[usize]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    shape.iter().try_fold(1usize, |count, &d| count.checked_mul(d))
+    let product = shape.iter().try_fold(1usize, |count, &d| count.checked_mul(d.max(1)))?;
+    Some(if shape.contains(&0) { 0 } else { product })
 }
 
 /// Elements in which the first index varies fastest, rearranged so that the last one does.

@@ -208,11 +208,7 @@ impl<'a> TensorProto<'a> {
         let shape: Option<Vec<usize>> =
             self.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
         let shape = shape.ok_or_else(refuse)?;
-        let count = if shape.contains(&0) {
-            Some(0)
-        } else {
-            shape.iter().try_fold(1usize, |product, &d| product.checked_mul(d))
-        };
+        let count = crate::npy::count_of(&shape);
         let count = count.filter(|&n| n <= TENSOR_ELEMENTS_MAX).ok_or_else(refuse)?;
         Ok((shape, count))
     }

@@ -54,6 +54,11 @@ fn sizes_that_lie_are_refused() {
         ("short", described("<f4", "(3,)", &[0; 11]), "takes 12 bytes but 11 follow"),
         ("long", described("<f4", "(3,)", &[0; 13]), "takes 12 bytes but 13 follow"),
         ("overflow", described("<f4", "(4294967296, 4294967296)", b""), "more than 2147483648"),
+        (
+            "zero hides",
+            described("<f4", "(0, 4294967296, 4294967296)", b""),
+            "more than 2147483648",
+        ),
         ("huge", described("<f8", "(2147483648,)", b""), "takes 17179869184 bytes but 0"),
         ("wide", described("<U999999999", "(2000000000,)", b""), "more than 10000000"),
         ("many empty", described("|S0", "(1000000000000,)", b""), "more than 10000000"),
@@ -162,6 +167,11 @@ fn idx_headers_that_lie_are_refused() {
     ];
     for (name, bytes, error) in cases {
         assert_eq!(idx::read(&bytes, 99), Err(error), "{name}");
+    }
+    // found by fuzzing: a zero hid a product that overflows in whoever multiplies the shape
+    for dims in [[0, u32::MAX, u32::MAX, u32::MAX], [u32::MAX, u32::MAX, u32::MAX, 0]] {
+        let error = idx::read(&image(&dims, 0), 99);
+        assert!(matches!(error, Err(IdxError::TooLarge { .. })), "{error:?}");
     }
     let huge = vec![u32::MAX as usize; 3];
     assert_eq!(idx::read(&image(&[u32::MAX; 3], 0), 99), Err(IdxError::TooLarge { shape: huge }));
