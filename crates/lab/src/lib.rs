@@ -11,4 +11,7 @@ pub mod evasion;
 pub mod harness;
 pub mod oracle;
 pub mod space;
+pub mod stats;
 pub mod stream;
+#[cfg(test)]
+mod toys;

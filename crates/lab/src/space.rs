@@ -19,8 +19,8 @@ pub enum Deployed {
     Real,
     /// Whole numbers, in the unit of the model input.
     Integer,
-    /// 256 levels from the lowest to the highest value of the box (8-bit pixels).
-    Levels256,
+    /// So many equal steps from the lowest to the highest value of the box: 255 for 8-bit pixels.
+    Levels(u32),
 }
 
 /// One free coordinate as it is declared, in the unit of the model input.
@@ -287,11 +287,11 @@ impl Axis {
             Scale::Bounds => return no_unit("bounds", "its bounds are infinite or a single value"),
             Scale::Std if positive(std) => Ratio { num: std, den: 1.0 },
             Scale::Std => return no_unit("std", "it does not vary in the training data"),
-            Scale::U8 if positive(span) => Ratio { num: span, den: LEVELS },
+            Scale::U8 if positive(span) => Ratio { num: span, den: BYTE_STEPS },
             Scale::U8 => return no_unit("0-255", "its range is infinite or a single value"),
         };
-        if deployed == Deployed::Levels256 && !positive(span) {
-            return no_unit("8-bit", "its range is infinite or a single value");
+        if matches!(deployed, Deployed::Levels(_)) && !positive(span) {
+            return no_unit("levels", "its range is infinite or a single value");
         }
         Ok(Self { lower, upper, unit: unit.times(1.0), grid: Grid::new(column, unit) })
     }
@@ -405,7 +405,9 @@ impl Grid {
         let (origin, step) = match column.deployed {
             Deployed::Real => return None,
             Deployed::Integer => (0.0, Ratio { num: 1.0, den: 1.0 }),
-            Deployed::Levels256 => (column.lower, Ratio { num: span, den: LEVELS }),
+            Deployed::Levels(steps) => {
+                (column.lower, Ratio { num: span, den: f64::from(steps.max(1)) })
+            }
         };
         // step / unit, with what cancels left out, so that the usual scales stay exact.
         let scaled = if step == unit {
@@ -475,7 +477,7 @@ fn fold(norm: Norm, each: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Steps of an 8-bit pixel.
-const LEVELS: f64 = 255.0;
+const BYTE_STEPS: f64 = 255.0;
 
 /// Share of a grid step by which an f32 may miss its grid point: f32 arithmetic of a pixel
 /// normalisation errs by far less, half a step would be another value.

@@ -10,7 +10,7 @@ fn mixed(scale: Scale) -> Space {
     let columns = [
         column(250.0, 20000.0, Deployed::Integer),
         column(0.0, 1.0, Deployed::Real),
-        column(-0.42, 2.82, Deployed::Levels256),
+        column(-0.42, 2.82, Deployed::Levels(255)),
         column(18.0, 75.0, Deployed::Integer),
     ];
     Space::new(&columns, scale).unwrap()
@@ -53,7 +53,7 @@ fn spaces_without_a_unit_or_a_value_are_refused() {
 
 #[test]
 fn pixel_steps_count_exactly() {
-    let pixel = column(0.0, 1.0, Deployed::Levels256);
+    let pixel = column(0.0, 1.0, Deployed::Levels(255));
     let clean = [(17.0_f64 / 255.0) as f32];
     for steps in 1..=200_u32 {
         let raw = Space::new(&[pixel], Scale::Raw).unwrap();

@@ -1,0 +1,153 @@
+//! Against scipy and scikit-learn: `tests/golden/make.py` wrote `tests/golden/stats.json`.
+
+use serde_json::Value;
+
+use super::*;
+use crate::stream::Stream;
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("../../tests/golden/stats.json")).unwrap()
+}
+
+fn number(value: &Value, key: &str) -> f64 {
+    value[key].as_f64().unwrap()
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn indices(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
+}
+
+/// Within 1e-10 absolutely; and relatively, so that small limits are held too.
+fn close(got: f64, want: f64, what: &str) {
+    assert!((got - want).abs() <= 1e-10, "{what}: {got} against {want}");
+    assert!((got - want).abs() <= 1e-8 * want.abs() + 1e-14, "{what}: {got} against {want}");
+}
+
+#[test]
+fn special_functions_match_scipy() {
+    let golden = golden();
+    for case in golden["beta_inc"].as_array().unwrap() {
+        let (a, b, x) = (number(case, "a"), number(case, "b"), number(case, "x"));
+        let (got, want) = (beta_inc(a, b, x), number(case, "value"));
+        assert!((got - want).abs() <= 1e-11, "I_{x}({a}, {b}): {got} against {want}");
+    }
+    for case in golden["normal"].as_array().unwrap() {
+        let z = number(case, "z");
+        close(normal_cdf(z), number(case, "cdf"), &format!("cdf({z})"));
+    }
+    for case in golden["normal_quantile"].as_array().unwrap() {
+        let p = number(case, "p");
+        close(normal_quantile(p), number(case, "z"), &format!("quantile({p})"));
+    }
+}
+
+#[test]
+fn intervals_of_shares_match_scipy() {
+    for case in golden()["shares"].as_array().unwrap() {
+        let (k, n) = (case["k"].as_u64().unwrap(), case["n"].as_u64().unwrap());
+        let confidence = number(case, "confidence");
+        let name = format!("{k}/{n} at {confidence}");
+        let exact = clopper_pearson(k, n, confidence);
+        let score = wilson(k, n, confidence);
+        let expected =
+            [floats(&case["exact"]), floats(&case["wilson"]), floats(&case["one_sided"])];
+        close(exact.lower, expected[0][0], &name);
+        close(exact.upper, expected[0][1], &name);
+        close(score.lower, expected[1][0], &name);
+        close(score.upper, expected[1][1], &name);
+        close(one_sided_lower(k, n, confidence), expected[2][0], &name);
+        close(one_sided_upper(k, n, confidence), expected[2][1], &name);
+    }
+}
+
+#[test]
+fn paired_comparison_matches_scipy() {
+    for case in golden()["mcnemar"].as_array().unwrap() {
+        let (b, c) = (case["b"].as_u64().unwrap(), case["c"].as_u64().unwrap());
+        close(mcnemar(b, c), number(case, "p"), &format!("mcnemar({b}, {c})"));
+    }
+    assert_eq!(mcnemar(0, 0), 1.0);
+}
+
+#[test]
+fn the_area_under_the_curve_matches_scikit_learn_and_the_definition_of_its_variance() {
+    for case in golden()["auc"].as_array().unwrap() {
+        let positive: Vec<bool> = indices(&case["labels"]).iter().map(|&l| l == 1).collect();
+        let auc = delong(&floats(&case["scores"]), &positive, 0.95).unwrap();
+        close(auc.value, number(case, "auc"), "auc");
+        close(auc.variance, number(case, "variance"), "variance");
+        assert!(auc.interval.lower < auc.value && auc.value < auc.interval.upper);
+    }
+    assert_eq!(delong(&[0.1, 0.2], &[true, true], 0.95), None);
+    assert_eq!(delong(&[0.1, f64::NAN], &[true, false], 0.95), None);
+}
+
+#[test]
+fn the_confusion_matrix_and_its_figures_match_scikit_learn() {
+    for case in golden()["confusion"].as_array().unwrap() {
+        let classes = case["classes"].as_u64().unwrap() as usize;
+        let decisions: Vec<Option<usize>> =
+            indices(&case["decisions"]).into_iter().map(Some).collect();
+        let confusion = Confusion::of(classes, &indices(&case["labels"]), &decisions);
+        let matrix: Vec<Vec<usize>> =
+            case["matrix"].as_array().unwrap().iter().map(indices).collect();
+        let counts: Vec<Vec<usize>> =
+            confusion.counts.iter().map(|row| row.iter().map(|&c| c as usize).collect()).collect();
+        assert_eq!(counts, matrix);
+        let balanced = confusion.balanced_accuracy().unwrap();
+        close(balanced, number(case, "balanced_accuracy"), "balanced accuracy");
+        close(confusion.mcc(), number(case, "mcc"), "mcc");
+        let draw = || {
+            let mut stream = Stream::new(1, "p", "b", 0, 0);
+            stratified(&confusion, 0.95, &mut stream, Confusion::balanced_accuracy).unwrap()
+        };
+        let interval = draw();
+        assert_eq!(interval, draw());
+        assert!(interval.lower < balanced && balanced < interval.upper);
+        // A mean of recalls: its standard error from the binomial variances, about 4 of which
+        // the interval spans.
+        let error: f64 = (0..classes)
+            .map(|c| {
+                let n = confusion.labelled(c) as f64;
+                let r = confusion.counts[c][c] as f64 / n;
+                r * (1.0 - r) / n
+            })
+            .sum::<f64>()
+            .sqrt()
+            / classes as f64;
+        let width = (interval.upper - interval.lower) / (2.0 * 1.96 * error);
+        assert!((0.9..1.1).contains(&width), "width {width} of the expected one");
+    }
+}
+
+#[test]
+fn constant_decisions_have_no_correlation() {
+    let confusion = Confusion::of(2, &[0, 0, 1], &[Some(0), Some(0), Some(0)]);
+    assert_eq!(confusion.mcc(), 0.0);
+    assert_eq!(confusion.balanced_accuracy(), Some(0.5));
+    assert_eq!(confusion.majority(), (0, 2));
+    let undecided = Confusion::of(2, &[0, 1], &[None, Some(1)]);
+    assert_eq!((undecided.n(), undecided.correct(), undecided.labelled(0)), (2, 1, 1));
+}
+
+#[test]
+fn brier_and_quantiles_match() {
+    let golden = golden();
+    let stated = floats(&golden["brier"]["stated"]);
+    let two: Vec<f64> = stated.iter().flat_map(|p| [1.0 - p, *p]).collect();
+    let value = brier(&two, 2, &indices(&golden["brier"]["labels"])).unwrap();
+    close(value, number(&golden["brier"], "value"), "brier");
+    let values = floats(&golden["quantiles"]["values"]);
+    for pair in golden["quantiles"]["at"].as_array().unwrap() {
+        let pair = floats(pair);
+        close(quantile(&values, pair[0]).unwrap(), pair[1], &format!("quantile {}", pair[0]));
+    }
+    let (mean, interval) = normal_interval(&[1.0, 2.0, 3.0, 4.0], 0.95).unwrap();
+    // Standard error sqrt(5/3/4).
+    close(mean, 2.5, "mean");
+    close(interval.upper, 2.5 + 1.959_963_984_540_054 * (5.0_f64 / 12.0).sqrt(), "upper");
+}
