@@ -91,7 +91,8 @@ pub struct Hints<'a> {
 pub struct Records {
     /// The dialect.
     pub dialect: Dialect,
-    /// Names of the columns; `column_1` and so on when nothing names them.
+    /// Names of the columns; `column_1` and so on when nothing names them. A header may name
+    /// two columns alike: [`Records::positions`] finds both.
     pub columns: Vec<String>,
     /// Whether the names stand in the file or in the declaration.
     pub named: bool,
@@ -156,16 +157,6 @@ pub enum CsvError {
         /// Line, from 1.
         line: u64,
     },
-    /// Two columns of one name.
-    #[error("the header names `{name}` twice, as columns {first} and {second}; rename one")]
-    DuplicateColumn {
-        /// Name.
-        name: String,
-        /// Position, from 1.
-        first: usize,
-        /// Position, from 1.
-        second: usize,
-    },
     /// A pinned list of columns that does not fit.
     #[error("`dialect.columns` names {pinned} columns, the file has {found}")]
     PinnedColumns {
@@ -176,7 +167,7 @@ pub enum CsvError {
     },
     /// Thousands or decimals.
     #[error(
-        "`{text}` in column `{column}` may be {text} thousands or a decimal comma; \
+        "`{text}` in column `{column}` may hold a decimal comma or a mark of thousands; \
          pin `dialect = {{ decimal = \",\" }}` or `\".\"`"
     )]
     AmbiguousDecimal {
@@ -266,9 +257,14 @@ impl Records {
     pub fn lines(&self) -> &[u64] {
         &self.lines
     }
-    /// Position of a column.
+    /// Position of the first column of that name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|c| c == name)
+    }
+    /// Positions of all columns of that name.
+    pub fn positions(&self, name: &str) -> Vec<usize> {
+        let named = self.columns.iter().enumerate().filter(|(_, c)| *c == name);
+        named.map(|(at, _)| at).collect()
     }
     /// Values that often stand for "missing" and may not be what they look like.
     pub fn sentinels(&self) -> Vec<Sentinel> {
@@ -418,24 +414,14 @@ fn check_lengths(rows: &[StringRecord], lines: &[u64], dialect: &Dialect) -> Res
 }
 
 fn names(first: &StringRecord, header: bool, pins: &DialectPins) -> Result<Vec<String>, CsvError> {
-    if let (Some(columns), false) = (&pins.columns, header) {
-        if columns.len() != first.len() {
-            return Err(CsvError::PinnedColumns { pinned: columns.len(), found: first.len() });
+    match &pins.columns {
+        Some(columns) if columns.len() != first.len() => {
+            Err(CsvError::PinnedColumns { pinned: columns.len(), found: first.len() })
         }
-        return Ok(columns.clone());
+        Some(columns) => Ok(columns.clone()),
+        None if header => Ok(first.iter().map(str::to_owned).collect()),
+        None => Ok((1..=first.len()).map(|i| format!("column_{i}")).collect()),
     }
-    if !header {
-        return Ok((1..=first.len()).map(|i| format!("column_{i}")).collect());
-    }
-    let mut seen = std::collections::BTreeMap::new();
-    for (index, name) in first.iter().enumerate() {
-        if let Some(before) = seen.insert(name, index) {
-            let name = name.to_owned();
-            let (first, second) = (before + 1, index + 1);
-            return Err(CsvError::DuplicateColumn { name, first, second });
-        }
-    }
-    Ok(first.iter().map(str::to_owned).collect())
 }
 
 fn pinned(pins: &DialectPins) -> Vec<&'static str> {

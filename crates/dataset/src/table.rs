@@ -95,6 +95,19 @@ pub enum TableError {
         /// What is near, or there.
         hint: String,
     },
+    /// Two columns of one declared name.
+    #[error(
+        "the header names `{name}` twice, as columns {first} and {second}; \
+         name all columns by `dialect = {{ header = true, columns = [...] }}`"
+    )]
+    ColumnTwice {
+        /// Name.
+        name: String,
+        /// Position, from 1.
+        first: usize,
+        /// Position, from 1.
+        second: usize,
+    },
     /// A column that nothing declares.
     #[error(
         "the file has columns that nothing declares: {names}; \
@@ -242,6 +255,13 @@ fn check_columns(
             None => format!("the file has {}", quoted(&records.columns)),
         };
         return Err(TableError::ColumnMissing { name: (*name).to_owned(), hint });
+    }
+    let read = features.iter().map(|f| f.name.as_str()).chain([label]);
+    for name in read {
+        if let [first, second, ..] = records.positions(name).as_slice() {
+            let (first, second) = (first + 1, second + 1);
+            return Err(TableError::ColumnTwice { name: name.to_owned(), first, second });
+        }
     }
     let extra: Vec<&String> =
         records.columns.iter().filter(|c| !declared.contains(&c.as_str())).collect();

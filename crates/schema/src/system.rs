@@ -111,7 +111,7 @@ pub struct DialectPins {
     pub decimal: Option<char>,
     /// Whether the first record is a header.
     pub header: Option<bool>,
-    /// Column names, when there is no header.
+    /// Column names, when there is no header, or instead of those of the header.
     pub columns: Option<Vec<String>>,
 }
 

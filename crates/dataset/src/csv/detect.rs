@@ -49,10 +49,11 @@ fn score(rows: &[StringRecord], hints: &Hints<'_>) -> Option<(usize, usize)> {
 /// Whether the first record names columns.
 ///
 /// With hints: it holds a declared name. Without: its fields are filled, unlike each other and
-/// no numbers, and below it some column holds numbers only; or no field of it comes again.
+/// no numbers, none of them comes again below, and some column below holds numbers only (or
+/// there are many rows of text, or none).
 pub(super) fn has_header(rows: &[StringRecord], pins: &DialectPins, hints: &Hints<'_>) -> bool {
-    if pins.columns.is_some() {
-        return false;
+    if let Some(columns) = &pins.columns {
+        return rows.first().is_some_and(|r| r.iter().eq(columns.iter()));
     }
     let Some((first, rest)) = rows.split_first() else { return false };
     if !hints.columns.is_empty() {
@@ -64,6 +65,9 @@ pub(super) fn has_header(rows: &[StringRecord], pins: &DialectPins, hints: &Hint
     names.dedup();
     if names.len() != first.len() || first.iter().any(|f| f.is_empty() || number(f)) {
         return false;
+    }
+    if rest.is_empty() {
+        return true;
     }
     let sample = rest.get(..rest.len().min(SAMPLE_ROWS)).unwrap_or_default();
     let numeric = |column: usize| {

@@ -52,9 +52,11 @@ fn in_column(records: &Records, index: usize, name: &str) -> Vec<Sentinel> {
         return found;
     }
     for value in NUMBERS {
-        let Some(text) = records.column(index).find(|f| records.number(f) == Some(value)) else {
+        if !numbers.contains(&value) {
             continue;
-        };
+        }
+        let same = |f: &&str| records.number(f) == Some(value);
+        let Some(text) = records.column(index).find(same) else { continue };
         let rest = numbers.iter().copied().filter(|n| *n != value);
         let (low, high) = rest
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), n| (low.min(n), high.max(n)));

@@ -123,11 +123,11 @@ fn read_dialect(section: &Section<'_>) -> DialectPins {
     let mut columns = section.texts("columns").filter(|c| !c.is_empty());
     if let Some(names) = &columns {
         section.refuse_repeats("columns", names);
-        if header != Some(false) {
+        if header.is_none() {
             columns = None;
-            let message = "`columns` names the columns of a file without a header";
-            let help = "add `header = false`, or remove `columns`";
-            section.refuse("bad-dialect", "columns", message, "the header names them", help);
+            let message = "`columns` names the columns, but is the first line a header or data?";
+            let help = "add `header = false`, or `header = true` to replace the names of a header";
+            section.refuse("bad-dialect", "columns", message, "say `header` too", help);
         }
     }
     DialectPins { delimiter, decimal, header, columns }

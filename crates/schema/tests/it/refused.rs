@@ -78,7 +78,7 @@ fn data() {
         ("limit as a fraction", "limit = 500", "limit = 0.5"),
         ("comma for both", "delimiter = \";\"", "delimiter = \",\""),
         ("unknown delimiter", "delimiter = \";\"", "delimiter = \"::\""),
-        ("columns beside a header", "columns = []", "columns = [\"a\"]"),
+        ("columns but no word on the header", "header = true, columns = []", "columns = [\"a\"]"),
         (
             "pinned columns without a feature",
             "header = true, columns = []",
