@@ -19,8 +19,12 @@ pub mod entry;
 pub mod keys;
 pub mod log;
 pub mod note;
+pub mod pack;
 pub mod rowkey;
 pub mod statement;
 pub mod store;
 pub mod time;
 pub mod tree;
+
+/// The shell verifier shipped in every pack: sh, openssl, jq and xxd are all it needs.
+pub const VERIFY_SH: &str = include_str!("../assets/verify.sh");

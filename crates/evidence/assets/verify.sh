@@ -1,0 +1,485 @@
+#!/bin/sh
+# Checks an evidence pack of Proofmark without Proofmark: sh, openssl (3 or later), jq and xxd.
+# Public domain (CC0 1.0).
+#
+#   sh verify.sh [--signer FINGERPRINT] [--tsa-ca CA.pem] [PACK]
+#
+# FINGERPRINT is the SHA-256 of the signer's public key (SPKI, DER) as it came to you by another
+# road. PACK is the folder (default: the current one). Take this script from a place you trust.
+# Prints one line "ok …" or "FAIL …" a check; exit 0 if all passed, 1 if not, 2 if it cannot run.
+set -u
+LC_ALL=C
+export LC_ALL
+
+signer='' tsa_ca='' pack=.
+while [ $# -gt 0 ]; do
+    case $1 in
+    --signer | --tsa-ca)
+        [ $# -ge 2 ] || { echo "verify.sh: $1 needs a value" >&2; exit 2; }
+        case $1 in --signer) signer=$2 ;; *) tsa_ca=$2 ;; esac
+        shift 2
+        ;;
+    -*) echo "verify.sh: unknown option $1" >&2; exit 2 ;;
+    *) pack=$1; shift ;;
+    esac
+done
+for tool in openssl jq xxd mktemp rm; do
+    command -v "$tool" >/dev/null 2>&1 || { echo "verify.sh: $tool is missing" >&2; exit 2; }
+done
+case $tsa_ca in '' | /*) ;; *) tsa_ca=$PWD/$tsa_ca ;; esac
+cd "$pack" 2>/dev/null || { echo "verify.sh: no folder $pack" >&2; exit 2; }
+tmp=$(mktemp -d) || exit 2
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 2' HUP INT TERM
+failures=0
+
+ok() { printf 'ok   %s\n' "$*"; }
+fail() { printf 'FAIL %s\n' "$*"; failures=$((failures + 1)); }
+
+# --- small tools -------------------------------------------------------------------------------
+
+# digest of a file, or of standard input
+sha() {
+    if [ $# -gt 0 ]; then set -- "$(openssl dgst -sha256 -r "$1" 2>/dev/null)"
+    else set -- "$(openssl dgst -sha256 -r)"; fi
+    printf %s "${1%% *}"
+}
+unb64() { printf %s "$1" | openssl base64 -d -A; }
+b64hex() { unb64 "$1" | xxd -p -c 1000000; }
+# base64 has one spelling only
+strict64() { [ "$(unb64 "$1" | openssl base64 -A)" = "$1" ]; }
+node() { printf '01%s%s' "$1" "$2" | xxd -r -p | sha; }
+
+# --- manifest ----------------------------------------------------------------------------------
+
+found=0 strange=''
+walk() {
+    for item in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        if [ -L "$item" ]; then strange="$strange ${item#./}"
+        elif [ -d "$item" ]; then walk "$item"
+        elif [ -f "$item" ]; then
+            case ${item#./} in MANIFEST | MANIFEST.sigstore.json) ;; *) found=$((found + 1)) ;; esac
+        elif [ -e "$item" ]; then strange="$strange ${item#./}"
+        fi
+    done
+}
+check_manifest() {
+    bad='' listed=0
+    while IFS= read -r line || [ -n "$line" ]; do
+        digest=${line%%  *} path=${line#*  }
+        case $path in
+        '' | /* | -* | .* | */.* | */-* | *//* | */ | *[!A-Za-z0-9._/-]*)
+            bad="$bad strange:$path"; continue ;;
+        esac
+        listed=$((listed + 1))
+        if [ -L "$path" ] || [ ! -f "$path" ]; then bad="$bad missing:$path"
+        elif [ "$(sha "$path")" != "$digest" ]; then bad="$bad changed:$path"; fi
+    done <MANIFEST
+    jq -Rse 'split("\n")[:-1] | map(.[66:]) | length > 0 and . == unique' MANIFEST \
+        >/dev/null 2>&1 || bad="$bad unsorted-or-twice"
+    walk .
+    [ -z "$strange" ] || bad="$bad no-plain-file:$strange"
+    [ "$found" -eq "$listed" ] || bad="$bad ($found files found, $listed listed)"
+    if [ -z "$bad" ]; then ok "manifest: $listed files"; else fail "manifest:$bad"; fi
+}
+
+# --- signed statements -------------------------------------------------------------------------
+
+# check_bundle FILE: writes the payload to $tmp/payload if all is well
+check_bundle() {
+    jq -Rse --arg k "$fingerprint" '
+        . as $raw | fromjson | .dsseEnvelope as $e
+        | {dsseEnvelope: {payload: $e.payload, payloadType: "application/vnd.in-toto+json",
+                          signatures: [{keyid: $k, sig: $e.signatures[0].sig}]},
+           mediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
+           verificationMaterial: {publicKey: {hint: $k}}}
+        | tojson == $raw' "$1" >/dev/null 2>&1 || return 1
+    payload=$(jq -r .dsseEnvelope.payload "$1")
+    sig=$(jq -r '.dsseEnvelope.signatures[0].sig' "$1")
+    strict64 "$payload" && strict64 "$sig" || return 1
+    unb64 "$payload" >"$tmp/payload"
+    unb64 "$sig" >"$tmp/sig"
+    length=$(jq -Rs utf8bytelength "$tmp/payload")
+    { printf 'DSSEv1 28 application/vnd.in-toto+json %s ' "$length"; unb64 "$payload"; } \
+        >"$tmp/pae"
+    openssl dgst -sha256 -verify keys/statement.pub.pem -signature "$tmp/sig" "$tmp/pae" \
+        >/dev/null 2>&1 || return 1
+    jq -e '._type == "https://in-toto.io/Statement/v1"' "$tmp/payload" >/dev/null 2>&1
+}
+check_signer() {
+    fingerprint=$(openssl pkey -pubin -in keys/statement.pub.pem -outform DER 2>/dev/null | sha)
+    if [ -z "$signer" ]; then ok "signer: $fingerprint, not authenticated (no --signer given)"
+    elif [ "$signer" = "$fingerprint" ]; then ok "signer: $fingerprint, as expected"
+    else fail "signer: signed by $fingerprint, expected $signer"; fi
+}
+check_seal() {
+    if check_bundle MANIFEST.sigstore.json && jq -e --arg d "$(sha MANIFEST)" '
+        .predicateType == "urn:proofmark:predicate:pack:v1"
+        and .subject == [{digest: {sha256: $d}, name: "MANIFEST"}]' "$tmp/payload" >/dev/null
+    then
+        ok "manifest signature"
+        if jq -e '.predicate.demo == true' "$tmp/payload" >/dev/null; then
+            ok "note: signed with a throw-away DEMO key"
+        fi
+    else fail "manifest signature"; fi
+}
+check_attestations() {
+    echo '{}' >"$tmp/attested.json"
+    for file in attestations/*; do
+        [ -f "$file" ] || continue
+        name=${file#attestations/}
+        case $name in
+        *.sigstore.json) name=${name%.sigstore.json} ;;
+        *) fail "attestations: $name does not belong here"; continue ;;
+        esac
+        if check_bundle "$file"; then
+            digest=$(sha "$tmp/payload")
+            unb64 "$payload" >"$tmp/statement-$digest"
+            jq --arg n "$name" --arg d "$digest" '.[$n] = $d' "$tmp/attested.json" \
+                >"$tmp/attested.new"
+            jq . "$tmp/attested.new" >"$tmp/attested.json"
+            ok "attestation $name: statement $digest"
+        else fail "attestation $name"; fi
+    done
+}
+
+# --- log ---------------------------------------------------------------------------------------
+
+# load_vkey FILE: name, key id and key of an Ed25519 verifier key
+load_vkey() {
+    IFS= read -r vkey <"$1" || return 1
+    vname=${vkey%%+*} rest=${vkey#*+}
+    vid=${rest%%+*} vkey64=${rest#*+}
+    strict64 "$vkey64" || return 1
+    typed=$(b64hex "$vkey64")
+    case $typed in 01*) vpub=${typed#01} ;; *) return 1 ;; esac
+    [ ${#vpub} -eq 64 ] || return 1
+    id=$({ printf '%s\n\001' "$vname"; printf %s "$vpub" | xxd -r -p; } | sha)
+    [ "$vid" = "${id%"${id#????????}"}" ]
+}
+# signed_by TEXTFILE LINE PEM: whether LINE is a signature of the loaded vkey over the text
+signed_by() {
+    dash=$(printf '\342\200\224')
+    case $2 in "$dash $vname "*) blob=${2#"$dash $vname "} ;; *) return 1 ;; esac
+    strict64 "$blob" || return 1
+    hex=$(b64hex "$blob")
+    [ ${#hex} -eq 136 ] && [ "${hex%"${hex#????????}"}" = "$vid" ] || return 1
+    printf %s "${hex#????????}" | xxd -r -p >"$tmp/notesig"
+    openssl pkeyutl -verify -rawin -pubin -inkey "$3" -in "$1" -sigfile "$tmp/notesig" \
+        >/dev/null 2>&1
+}
+# open_checkpoint FILE: sets origin, size, root (hex) if the log's key signed it
+open_checkpoint() {
+    {
+        IFS= read -r origin && IFS= read -r size && IFS= read -r root64 && IFS= read -r blank \
+            && IFS= read -r sigline
+    } <"$1" || return 1
+    [ -z "$blank" ] && [ "$origin" = "$vname" ] && strict64 "$root64" || return 1
+    case $size in 0) ;; '' | 0* | *[!0-9]*) return 1 ;; esac
+    printf '%s\n%s\n%s\n' "$origin" "$size" "$root64" >"$tmp/text"
+    root=$(b64hex "$root64")
+    signed_by "$tmp/text" "$sigline" keys/log.pub.pem
+}
+# root_of N: root over the first N leaf hashes in $tmp/leaves (RFC 6962, section 2.1)
+root_of() {
+    stack='' count=0
+    while [ "$count" -lt "$1" ] && IFS= read -r hash; do
+        height=0
+        while [ "${stack%%:*}" = "$height" ]; do
+            top=${stack%% *} stack=${stack#* }
+            hash=$(node "${top#*:}" "$hash")
+            height=$((height + 1))
+        done
+        stack="$height:$hash $stack"
+        count=$((count + 1))
+    done <"$tmp/leaves"
+    [ "$count" -eq "$1" ] || return 1
+    if [ "$count" -eq 0 ]; then printf '' | sha; return 0; fi
+    set -- $stack
+    hash=${1#*:}
+    shift
+    for part; do hash=$(node "${part#*:}" "$hash"); done
+    printf %s "$hash"
+}
+# tile_suffix INDEX WIDTH: file name of a tile (C2SP tlog-tiles)
+tile_suffix() {
+    index=$1 name=''
+    prefix=''
+    while :; do
+        group=$((index % 1000)) index=$((index / 1000))
+        case $group in ?) group=00$group ;; ??) group=0$group ;; esac
+        name=$prefix$group${name:+/$name}
+        prefix=x
+        [ "$index" -gt 0 ] || break
+    done
+    [ "$2" -eq 256 ] || name=$name.p/$2
+    printf %s "$name"
+}
+check_log() {
+    log_size=-1
+    if ! load_vkey keys/log.vkey || [ "$(openssl pkey -pubin -in keys/log.pub.pem -outform DER \
+        2>/dev/null | xxd -p -c 1000)" != "302a300506032b6570032100$vpub" ]; then
+        fail "log key: keys/log.vkey and keys/log.pub.pem do not agree"
+        return
+    fi
+    log_vname=$vname log_vid=$vid
+    if ! open_checkpoint log/checkpoint; then fail "log: checkpoint signature"; return; fi
+    log_root=$root
+    : >"$tmp/leaves"
+    : >"$tmp/entries"
+    tile=0
+    while [ $((tile * 256)) -lt "$size" ]; do
+        width=$((size - tile * 256))
+        [ "$width" -le 256 ] || width=256
+        file=log/tile/entries/$(tile_suffix "$tile" "$width")
+        [ -f "$file" ] || { fail "log: $file is missing"; return; }
+        # big-endian 16-bit length, then the entry
+        xxd -p -c 1000000 "$file" | jq -Rsr --argjson width "$width" '
+            def number: explode | reduce .[] as $c
+                (0; . * 16 + (if $c > 96 then $c - 87 else $c - 48 end));
+            split("\n") | join("") as $hex
+            | {at: 0, out: []}
+            | until(.at >= ($hex | length);
+                ($hex[.at:.at + 4] | number) as $n
+                | .at as $from | .out += [$hex[$from + 4:$from + 4 + 2 * $n]]
+                | .at += 4 + 2 * $n)
+            | if .at == ($hex | length) and (.out | length) == $width then .out[]
+              else error("bundle") end' >"$tmp/bundle" 2>/dev/null \
+            || { fail "log: $file is damaged"; return; }
+        while IFS= read -r hex; do
+            printf '00%s' "$hex" | xxd -r -p | sha >>"$tmp/leaves"
+            echo >>"$tmp/leaves"
+            printf %s "$hex" | xxd -r -p >>"$tmp/entries"
+            echo >>"$tmp/entries"
+        done <"$tmp/bundle"
+        tile=$((tile + 1))
+    done
+    if [ "$(root_of "$size")" = "$root" ]; then
+        log_size=$size
+        ok "log: $size entries of $origin give the signed root"
+    else fail "log: the entries do not give the signed root"; fi
+}
+
+# --- proofs and order --------------------------------------------------------------------------
+
+# check_proof NAME: inclusion of the entry in the proof; the entry goes to $tmp/leaf
+check_proof() {
+    path='' state=head after='' line=''
+    exec 3<"proofs/$1.tlog-proof" || return 1
+    IFS= read -r line <&3 && [ "$line" = "c2sp.org/tlog-proof@v1" ] || { exec 3<&-; return 1; }
+    IFS= read -r line <&3
+    case $line in "extra "*) leaf64=${line#extra } ;; *) exec 3<&-; return 1 ;; esac
+    IFS= read -r line <&3
+    case $line in "index "*) index=${line#index } ;; *) exec 3<&-; return 1 ;; esac
+    case $index in 0) ;; '' | 0* | *[!0-9]*) exec 3<&-; return 1 ;; esac
+    while IFS= read -r line <&3 && [ -n "$line" ]; do
+        strict64 "$line" || { exec 3<&-; return 1; }
+        path="$path $(b64hex "$line")"
+    done
+    while IFS= read -r line <&3; do printf '%s\n' "$line"; done >"$tmp/checkpoint"
+    exec 3<&-
+    strict64 "$leaf64" || return 1
+    [ "$(sha "$tmp/checkpoint")" = "$(sha log/checkpoint)" ] || return 1
+    vname=$log_vname vid=$log_vid
+    open_checkpoint "$tmp/checkpoint" || return 1
+    [ "$index" -lt "$size" ] || return 1
+    unb64 "$leaf64" >"$tmp/leaf"
+    hash=$({ printf '\000'; unb64 "$leaf64"; } | sha)
+    at=$index last=$((size - 1))
+    for sibling in $path; do
+        [ "$last" -gt 0 ] || return 1
+        if [ $((at % 2)) -eq 1 ] || [ "$at" -eq "$last" ]; then
+            hash=$(node "$sibling" "$hash")
+            while [ $((at % 2)) -eq 0 ] && [ "$at" -ne 0 ]; do
+                at=$((at / 2)) last=$((last / 2))
+            done
+        else hash=$(node "$hash" "$sibling"); fi
+        at=$((at / 2)) last=$((last / 2))
+    done
+    [ "$last" -eq 0 ] && [ "$hash" = "$root" ]
+}
+check_proofs() {
+    for file in proofs/*; do
+        [ -f "$file" ] || continue
+        name=${file#proofs/}
+        case $name in
+        *.tlog-proof) name=${name%.tlog-proof} ;;
+        *) fail "proofs: $name does not belong here"; continue ;;
+        esac
+        if ! check_proof "$name"; then fail "proof $name"
+        elif ! jq -e --arg n "$name" --slurpfile a "$tmp/attested.json" \
+            '.format == "proofmark.entry/1" and .statement == $a[0][$n]' "$tmp/leaf" >/dev/null 2>&1
+        then fail "proof $name: the entry is about another statement"
+        else ok "proof $name: $(jq -r .kind "$tmp/leaf") at $index of $size"; fi
+    done
+    for file in attestations/*.sigstore.json; do
+        [ -f "$file" ] || continue
+        name=${file#attestations/}
+        name=${name%.sigstore.json}
+        [ -f "proofs/$name.tlog-proof" ] || fail "proof $name: missing"
+    done
+}
+check_order() {
+    [ "$log_size" -ge 0 ] || return
+    jq -s 'to_entries | map(.value + {index: .key})' "$tmp/entries" >"$tmp/log.json" 2>/dev/null \
+        && jq -e --argjson n "$log_size" 'length == $n
+            and all(.[]; .format == "proofmark.entry/1")' "$tmp/log.json" >/dev/null \
+        || { fail "entries: one is not a log entry"; return; }
+    jq -r --slurpfile a "$tmp/attested.json" '
+        ($a[0] | [.[]]) as $attested
+        | def in_pack: . as $s | $s != null and ($attested | index([$s])) != null;
+        . as $log
+        | (map(select((.kind == "result" or .kind == "verdict" or .kind == "run-start")
+                and .run == null)) | map("entry \(.index) names no run")) as $stray
+        | [.[] | select((.kind == "result" or .kind == "verdict") and (.statement | in_pack))]
+            as $cited
+        | ($cited | map(.run) | unique | map(select(. != null))) as $runs
+        | $stray
+          + (if any($cited[]; .kind == "result") then [] else ["no result in the pack"] end)
+          + [$runs[] as $run
+             | [$log[] | select(.run == $run)] as $of
+             | [$of[] | select(.kind == "run-start")] as $starts
+             | [$of[] | select(.kind == "result" or .kind == "verdict")] as $results
+             | $starts[0].plan as $plan
+             | ([$log[] | select(.kind == "plan" and .statement == $plan and $plan != null)][0])
+                as $planned
+             | "run \($run): " + (
+                 if $plan == null then "no start that names its plan"
+                 elif any($starts[]; .plan != $plan) then "its starts name different plans"
+                 elif $planned == null then "its plan is not in the log"
+                 elif $planned.index >= $starts[0].index then "started before its plan"
+                 elif ($plan | in_pack | not) then "its plan is not in the pack"
+                 elif any($results[]; .index <= $starts[0].index) then "a result before its start"
+                 else empty end)]
+        | .[]' "$tmp/log.json" >"$tmp/faults" 2>&1 || echo "cannot be read" >>"$tmp/faults"
+    if [ -s "$tmp/faults" ]; then
+        while IFS= read -r line; do fail "order: $line"; done <"$tmp/faults"
+    else ok "order: plan, then run start, then results, by index"; fi
+    ok "entries: $(jq -r '"\(map(select(.kind == "plan")) | length) plans and " +
+        "\(map(.run // empty) | unique | length) runs in the log; never ended: " +
+        "\(((map(select(.kind == "run-start") | .run) | unique)
+            - (map(select(.kind == "run-end") | .run) | unique)) | join(" "))"' "$tmp/log.json")"
+    jq -r '.[] | select(.kind == "tombstone") | .artefact' "$tmp/log.json" >"$tmp/erased"
+    while IFS= read -r digest; do
+        if [ -e "artefacts/$digest" ]; then fail "artefact $digest: erased, yet here"
+        else ok "artefact $digest: erased"; fi
+    done <"$tmp/erased"
+}
+
+# --- anchors -----------------------------------------------------------------------------------
+
+check_anchors() {
+    [ "$log_size" -ge 0 ] || return
+    anchors=0
+    for file in anchors/*.checkpoint; do
+        [ -f "$file" ] || continue
+        anchors=$((anchors + 1))
+        stem=${file%.checkpoint} name=${file#anchors/}
+        name=${name%.checkpoint}
+        vname=$log_vname vid=$log_vid
+        if ! open_checkpoint "$file"; then fail "anchor $name: checkpoint signature"; continue; fi
+        if [ "$size" -gt "$log_size" ] || [ "$(root_of "$size")" != "$root" ]; then
+            fail "anchor $name: the log does not extend the anchored checkpoint"
+            continue
+        fi
+        if [ -f "$stem.tsr" ]; then check_stamp; else check_cosignature; fi
+    done
+    [ "$anchors" -gt 0 ] \
+        || ok "anchors: none, the order of plan and run is attested by the provider's key only"
+}
+check_stamp() {
+    if [ -n "$tsa_ca" ]; then
+        if openssl ts -verify -in "$stem.tsr" -data "$file" -CAfile "$tsa_ca" >/dev/null 2>&1
+        then ok "anchor $name: time stamp over $size entries verified"
+        else fail "anchor $name: time stamp"; fi
+        return
+    fi
+    imprint=$(sha "$file")
+    case $(xxd -p -c 1000000 "$stem.tsr") in
+    *0609608648016503040201*0420"$imprint"*)
+        ok "anchor $name: time stamp over this checkpoint of $size entries; its signature is" \
+            "not verified (give --tsa-ca)" ;;
+    *) fail "anchor $name: the time stamp is over something else" ;;
+    esac
+}
+check_cosignature() {
+    # load_vkey replaces vname and vid; the text of the checkpoint is still in $tmp/text
+    if load_vkey "$stem.vkey" && IFS= read -r line <"$stem.cosig" \
+        && printf '302a300506032b6570032100%s' "$vpub" | xxd -r -p \
+        | openssl pkey -pubin -inform DER -out "$tmp/witness.pem" 2>/dev/null \
+        && [ "$vname+$vid" != "$log_vname+$log_vid" ] \
+        && signed_by "$tmp/text" "$line" "$tmp/witness.pem"
+    then ok "anchor $name: $size entries co-signed by $vkey"
+    else fail "anchor $name: co-signature"; fi
+}
+
+# --- facts -------------------------------------------------------------------------------------
+
+check_facts() {
+    facts=data/facts.json
+    jq -e 'type == "object" and all(.[]; (.text | type) == "string")' "$facts" >/dev/null 2>&1 \
+        || { fail "facts: data/facts.json is damaged"; return; }
+    bad=$(jq -r --slurpfile a "$tmp/attested.json" '
+        ($a[0] | [.[]]) as $known | to_entries[] | .value.statement as $s
+        | select(($known | index([$s])) == null) | .key' "$facts")
+    for digest in $(jq -r '.[]' "$tmp/attested.json"); do
+        bad="$bad$(jq -r --arg s "$digest" '
+            def steps: split("/") | .[1:]
+                | map(split("~1") | join("/") | split("~0") | join("~"));
+            def step($key):
+                if type == "object" and has($key) then {found: .[$key]}
+                elif type == "array" and any(range(length); tostring == $key)
+                then {found: .[$key | tonumber]} else null end;
+            def follow($p): reduce ($p | steps)[] as $key
+                ({found: $payload[0]}; if . == null then null else .found | step($key) end);
+            to_entries[] | select(.value.statement == $s)
+            | select((.value.pointer | follow(.)) as $at
+                | $at == null or $at.found != .value.value)
+            | .key' --slurpfile payload "$tmp/statement-$digest" "$facts" 2>&1)"
+    done
+    if [ -z "$bad" ]; then ok "facts: $(jq length "$facts") resolve"
+    else fail "facts: not in their statements:" $bad; fi
+    jq -Rsr --slurpfile f "$facts" '
+        $f[0] as $facts
+        | split("data-fact") as $parts
+        | (if (ascii_downcase | split("data-fact") | length) != ($parts | length)
+           then "malformed" else empty end),
+          ([range(1; $parts | length) as $i
+            | $parts[$i - 1] as $before | $parts[$i] as $after
+            | if ($before | endswith("[")) and ($after | startswith("]")) then empty
+              else ($after[2:] | split("\"")[0]) as $id
+              | if ($before | endswith("<span ")) and $facts[$id] != null
+                    and ($after | startswith("=\"" + $id + "\">" + $facts[$id].text + "</span>"))
+                then {shown: $id} else {bad: ($after[:60] | tojson)} end
+              end]
+           | (.[] | .bad // empty),
+             (($facts | keys) - map(.shown // empty) | .[] | "not shown: " + .))
+        ' report.html >"$tmp/faults" 2>&1 || echo "cannot be read" >>"$tmp/faults"
+    if [ -s "$tmp/faults" ]; then
+        while IFS= read -r line; do fail "report: $line"; done <"$tmp/faults"
+    else ok "report: every figure is its fact"; fi
+}
+check_artefacts() {
+    bad=''
+    for file in artefacts/*; do
+        [ -f "$file" ] || continue
+        [ "$(sha "$file")" = "${file#artefacts/}" ] || bad="$bad ${file#artefacts/}"
+    done
+    if [ -z "$bad" ]; then ok "artefacts: digests fit"; else fail "artefacts:$bad"; fi
+}
+
+check_manifest
+check_signer
+check_seal
+check_attestations
+check_log
+if [ "$log_size" -ge 0 ]; then check_proofs; fi
+check_order
+check_anchors
+check_facts
+check_artefacts
+if [ "$failures" -gt 0 ]; then
+    echo "not consistent: $failures checks failed"
+    exit 1
+elif [ -n "$signer" ]; then echo "consistent; signed by $fingerprint"
+else echo "consistent; signer not authenticated"; fi
