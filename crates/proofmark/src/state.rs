@@ -42,6 +42,11 @@ impl State {
         self.dir.join("log")
     }
 
+    /// Folder of imported anchors.
+    pub fn anchors_dir(&self) -> PathBuf {
+        self.dir.join("anchors")
+    }
+
     /// The artefact store.
     pub fn store(&self) -> Store {
         Store::new(&self.dir.join("artefacts"))
