@@ -86,6 +86,12 @@ pub enum ImagesError {
         /// Declared shape.
         shape: [usize; 3],
     },
+    /// An array that holds no images.
+    #[error("the images have {found} dimensions; (n, h, w), (n, c, h, w) or (n, h, w, c) are read")]
+    Rank {
+        /// Dimensions.
+        found: usize,
+    },
     /// No image.
     #[error("the images file holds no image")]
     Empty,
@@ -180,7 +186,7 @@ enum Order {
     ChannelsLast,
 }
 
-fn load(
+pub(crate) fn load(
     bytes: &[u8],
     which: &'static str,
     names: &[&'static str],
@@ -225,7 +231,7 @@ fn channels_first(data: &[f32], [c, h, w]: [usize; 3]) -> Vec<f32> {
     out
 }
 
-fn label_texts(array: &NpyArray) -> Result<Vec<String>, ImagesError> {
+pub(crate) fn label_texts(array: &NpyArray) -> Result<Vec<String>, ImagesError> {
     if !matches!(array.shape(), [_] | [_, 1]) {
         return Err(ImagesError::LabelShape { found: tuple(array.shape()) });
     }
@@ -273,8 +279,8 @@ fn tuple(shape: &[usize]) -> String {
 }
 
 /// Names of the image array in an archive, as NumPy users write them.
-const IMAGE_NAMES: [&str; 6] = ["images", "x", "data", "X", "x_test", "X_test"];
+pub(crate) const IMAGE_NAMES: [&str; 6] = ["images", "x", "data", "X", "x_test", "X_test"];
 /// Names of the label array in an archive.
-const LABEL_NAMES: [&str; 6] = ["labels", "y", "label", "Y", "y_test", "Y_test"];
+pub(crate) const LABEL_NAMES: [&str; 6] = ["labels", "y", "label", "Y", "y_test", "Y_test"];
 /// Examples kept of the images outside the bounds.
 const EXAMPLES_MAX: usize = 10;

@@ -12,6 +12,7 @@
 pub mod bind;
 pub mod csv;
 pub mod digest;
+pub mod found;
 pub mod groups;
 pub mod images;
 pub mod stats;

@@ -309,7 +309,9 @@ proptest! {
         let features = features(Kind::Integer, "a b c");
         let names = ["a", "b", "c"];
         let write = |order: [usize; 3]| {
-            let line = |cells: [String; 3]| format!("{},x\n", order.map(|i| cells[i].clone()).join(","));
+            let line = |cells: [String; 3]| {
+                format!("{},x\n", order.map(|i| cells[i].clone()).join(","))
+            };
             let head = line(names.map(str::to_owned)).replace(",x", ",class");
             let body: Vec<String> =
                 rows.iter().map(|r| line(r.map(|v| v.to_string()))).collect();

@@ -3,6 +3,7 @@
 mod bind;
 mod dialects;
 mod figures;
+mod found;
 mod images;
 mod make;
 mod real;

@@ -63,7 +63,8 @@ fn bad_tables_are_refused_with_line_and_column() {
             "empty category",
             "a,class\nred,x\n,x\n",
             features(Kind::Category, "a"),
-            "line 3, column `a`: `` is not a value; add `\"\"` to `missing`, or list it in `values`",
+            "line 3, column `a`: `` is not a value; add `\"\"` to `missing`, or list it in \
+             `values`",
         ),
         (
             "a label more than classes",

@@ -66,7 +66,8 @@ fn data() {
         ),
         (
             "label is also a feature",
-            "label = \"class\"\nclasses = { good = \"1\", bad = \"2\" }\nignore = [\"id\"]\nmissing",
+            "label = \"class\"\nclasses = { good = \"1\", bad = \"2\" }\n\
+             ignore = [\"id\"]\nmissing",
             "label = \"age\"\nclasses = { good = \"1\", bad = \"2\" }\nignore = [\"id\"]\nmissing",
         ),
         (
@@ -82,7 +83,8 @@ fn data() {
         (
             "pinned columns without a feature",
             "header = true, columns = []",
-            "header = false, columns = [\"id\", \"amount\", \"rate\", \"housing\", \"telephone\", \"sex\", \"agee\", \"class\"]",
+            "header = false, columns = [\"id\", \"amount\", \"rate\", \"housing\", \
+             \"telephone\", \"sex\", \"agee\", \"class\"]",
         ),
         ("labels of a table in a file", "limit = 500", "labels = \"labels.npy\""),
     ];
@@ -281,7 +283,8 @@ fn images() {
         (
             "robust recall without a goal",
             "metric = \"accuracy\"\nmodel = \"plain\"\ndata = \"test\"",
-            "metric = \"robust_recall\"\nmodel = \"plain\"\ndata = \"test\"\nthreat = \"noise\"\neps = 4",
+            "metric = \"robust_recall\"\nmodel = \"plain\"\ndata = \"test\"\n\
+             threat = \"noise\"\neps = 4",
         ),
     ];
     insta::assert_snapshot!("images", told(IMAGES, cases));

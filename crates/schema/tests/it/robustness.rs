@@ -2,6 +2,7 @@
 
 use proofmark_schema::system;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 use crate::accepted::{IMAGES, TABLE};
 
@@ -52,7 +53,7 @@ proptest! {
     #[test]
     fn mutated_declarations_never_panic(
         images in any::<bool>(),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..40, 0usize..16), 1..5),
+        edits in prop::collection::vec((any::<Index>(), 0usize..40, 0usize..16), 1..5),
     ) {
         let mut text: Vec<char> = if images { IMAGES } else { TABLE }.chars().collect();
         for (at, cut, piece) in edits {
@@ -75,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn swapped_values_never_panic(a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()) {
+    fn swapped_values_never_panic(a in any::<Index>(), b in any::<Index>()) {
         let mut lines: Vec<String> = TABLE.lines().map(str::to_owned).collect();
         let valued: Vec<usize> = (0..lines.len()).filter(|i| lines[*i].contains(" = ")).collect();
         let (a, b) = (valued[a.index(valued.len())], valued[b.index(valued.len())]);
