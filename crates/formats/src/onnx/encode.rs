@@ -1,8 +1,9 @@
 //! ONNX messages to bytes.
 //!
-//! Owns the order of fields, so that equal models give equal bytes. Never writes what `decode`
-//! only counts: sparse initialisers, training graphs, and the mark of a segment. Called by
-//! `engine`, to hand a gradient graph to an engine.
+//! Owns the order of fields, by number, so that equal models give equal bytes; lists are packed
+//! exactly where the ONNX schema says so, because some readers take no other form. Never writes
+//! what `decode` only counts: sparse initialisers, training graphs, and the mark of a segment.
+//! Called by `engine`, to hand a gradient graph to an engine.
 
 use super::model::{
     AttributeProto, AttributeValue, Dimension, FunctionProto, GraphProto, ModelProto, NodeProto,
@@ -65,8 +66,8 @@ fn attribute(w: &mut Writer, attribute: &AttributeProto<'_>) {
         V::Bytes(bytes) => w.bytes(4, bytes),
         V::Tensor(value) => w.message(5, |w| tensor(w, value)),
         V::Graph(value) => w.message(6, |w| graph(w, value)),
-        V::Floats(list) => w.packed_fixed(7, list.iter().map(|v| v.to_le_bytes())),
-        V::Ints(list) => w.packed_varints(8, list.iter().map(|v| v.cast_unsigned())),
+        V::Floats(list) => list.iter().for_each(|&v| w.float(7, v)),
+        V::Ints(list) => list.iter().for_each(|&v| w.int64(8, v)),
         V::Strings(list) => list.iter().for_each(|bytes| w.bytes(9, bytes)),
         V::Tensors(list) => list.iter().for_each(|t| w.message(10, |w| tensor(w, t))),
         V::Graphs(list) => list.iter().for_each(|g| w.message(11, |w| graph(w, g))),
@@ -77,7 +78,7 @@ fn attribute(w: &mut Writer, attribute: &AttributeProto<'_>) {
 }
 
 fn tensor(w: &mut Writer, tensor: &TensorProto<'_>) {
-    w.packed_varints(1, tensor.dims.iter().map(|d| d.cast_unsigned()));
+    tensor.dims.iter().for_each(|&d| w.int64(1, d));
     int(w, 2, i64::from(tensor.data_type));
     match &tensor.data {
         TensorData::Absent => {}
@@ -87,11 +88,15 @@ fn tensor(w: &mut Writer, tensor: &TensorProto<'_>) {
         }
         TensorData::String(list) => list.iter().for_each(|bytes| w.bytes(6, bytes)),
         TensorData::Int64(list) => w.packed_varints(7, list.iter().map(|v| v.cast_unsigned())),
+        TensorData::Raw(_) | TensorData::Double(_) | TensorData::Uint64(_) => {}
+    }
+    w.text(8, &tensor.name);
+    match &tensor.data {
         TensorData::Raw(bytes) => w.bytes(9, bytes),
         TensorData::Double(list) => w.packed_fixed(10, list.iter().map(|v| v.to_le_bytes())),
         TensorData::Uint64(list) => w.packed_varints(11, list.iter().copied()),
+        _ => {}
     }
-    w.text(8, &tensor.name);
     tensor.external_data.iter().for_each(|p| w.message(13, |w| pair(w, p)));
     int(w, 14, i64::from(tensor.data_location));
 }

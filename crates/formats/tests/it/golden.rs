@@ -168,6 +168,27 @@ fn model_equals_what_onnx_wrote() {
 }
 
 #[test]
+fn tensors_are_written_in_onnxs_own_bytes() {
+    // the schema packs data but not dimensions, and writers go by field number
+    let bytes = fixture("golden.onnx");
+    let model = onnx::decode(&bytes).unwrap();
+    let again = onnx::encode(&model);
+    let decoded = onnx::decode(&again).unwrap();
+    let pairs = model.graph.initializers.iter().zip(&decoded.graph.initializers);
+    for (theirs, ours) in pairs {
+        let message = |bytes: &[u8], offset: u64| bytes[offset as usize..].to_vec();
+        let (theirs_bytes, ours_bytes) =
+            (message(&bytes, theirs.offset), message(&again, ours.offset));
+        let len = match &theirs.data {
+            onnx::TensorData::Raw(raw) => raw.len() + theirs.name.len() + 4,
+            _ => theirs.name.len() + 8,
+        };
+        assert_eq!(ours_bytes[..len], theirs_bytes[..len], "{}", theirs.name);
+    }
+    assert_eq!(decoded.graph.initializers.len(), 28);
+}
+
+#[test]
 fn tensors_equal_what_onnx_reads() {
     let bytes = fixture("golden.onnx");
     let model = onnx::decode(&bytes).unwrap();
