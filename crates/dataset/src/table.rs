@@ -24,7 +24,7 @@ pub struct Table {
     pub lines: Vec<u64>,
     /// How the file is written.
     pub dialect: Dialect,
-    /// Values that may mean "missing" and are not declared as such.
+    /// Values of features that may mean "missing", declared neither as that nor in `values`.
     pub warnings: Vec<Sentinel>,
     /// Values outside the declared domain, per column.
     pub violations: Vec<DomainViolation>,
@@ -175,8 +175,9 @@ impl Table {
             columns.push(Column { name: feature.name.clone(), kind: feature.kind, cells });
         }
         let labels = read_labels(&records, asset, label)?;
-        let declared = |s: &Sentinel| {
-            !missing(&s.text) && s.column != label && !asset.ignore.contains(&s.column)
+        let surprising = |s: &Sentinel| {
+            let feature = features.iter().find(|f| f.name == s.column);
+            !missing(&s.text) && feature.is_some_and(|f| !f.values.contains(&s.text))
         };
         Ok(Self {
             n: records.len(),
@@ -184,7 +185,7 @@ impl Table {
             classes: count_classes(&asset.classes, &labels),
             labels,
             lines: records.lines().to_vec(),
-            warnings: records.sentinels().into_iter().filter(declared).collect(),
+            warnings: records.sentinels().into_iter().filter(surprising).collect(),
             dialect: records.dialect,
             violations,
         })

@@ -2,6 +2,7 @@
 
 mod bind;
 mod dialects;
+mod examples;
 mod figures;
 mod found;
 mod images;

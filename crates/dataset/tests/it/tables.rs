@@ -166,6 +166,10 @@ fn warnings_leave_out_what_is_declared_missing_or_ignored() {
     asset.missing = vec!["-999".into()];
     let table = Table::read(text.as_bytes(), &asset, &features(Kind::Integer, "a b")).unwrap();
     assert!(table.warnings.is_empty());
+    let listed = [listed("guarantor", Kind::Category, &["none", "one"])];
+    let text = b"guarantor,class\nnone,x\none,x\n";
+    let words = Table::read(text, &crate::make::asset("class", &["x", "y"]), &listed).unwrap();
+    assert!(words.warnings.is_empty(), "a declared value is no surprise");
     assert!(table.column("a").unwrap().numbers().unwrap()[20].is_nan());
 }
 
