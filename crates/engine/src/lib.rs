@@ -5,6 +5,8 @@
 //! or read a file by itself (bytes, and external data through a resolver, are handed in).
 
 pub mod graph;
+pub mod lower;
 pub mod model;
 pub mod reference;
+pub mod split;
 pub mod value;

@@ -40,8 +40,6 @@ pub trait Float:
     fn to_f32(self) -> f32;
     /// Exact for `f32` sources.
     fn from_f32(v: f32) -> Self;
-    /// Truncation towards zero, saturating.
-    fn to_i64(self) -> i64;
     /// e^x
     fn exp(self) -> Self;
     /// Natural logarithm.
@@ -93,9 +91,6 @@ macro_rules! float {
             }
             fn from_f32(v: f32) -> Self {
                 v as $t
-            }
-            fn to_i64(self) -> i64 {
-                self as i64
             }
             fn exp(self) -> Self {
                 $t::exp(self)

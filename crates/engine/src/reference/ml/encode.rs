@@ -92,6 +92,8 @@ pub fn label_encoder(spec: &Spec) -> Result<Kernel, OpError> {
     let (keys, n) = keys(spec)?;
     let values = values(spec, n)?;
     let precision = spec.precision;
+    // Before opset 4 what is not a number is no key, as ONNX Runtime has it.
+    let nan_found = spec.opset >= 4;
     Ok(Box::new(move |args| {
         let x = args.required(0)?;
         let unknown = n;
@@ -105,7 +107,10 @@ pub fn label_encoder(spec: &Spec) -> Result<Kernel, OpError> {
             }
             (Value::F32(_) | Value::F64(_), Keys::Floats(map)) => {
                 let data = x.to_f64s().unwrap_or_default();
-                let place = |&v: &f64| map.get(&FloatKey::new(v)).copied().unwrap_or(unknown);
+                let place = |&v: &f64| match map.get(&FloatKey::new(v)) {
+                    Some(&i) if nan_found || !v.is_nan() => i,
+                    _ => unknown,
+                };
                 data.iter().map(place).collect()
             }
             (x, _) => return Err(mistyped(0, x, "the type of the keys")),

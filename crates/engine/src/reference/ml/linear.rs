@@ -7,6 +7,7 @@ use super::{Floats, floats, given, rows};
 use crate::reference::float::Float;
 use crate::reference::gemm::{Matrix, multiply};
 use crate::reference::op::{Kernel, OpError, Spec, misshapen, tensor, volume, wrong};
+use crate::reference::unary::logistic;
 use crate::value::Tensor;
 
 /// Coefficients `(targets, columns)` and intercepts.
@@ -120,12 +121,15 @@ fn classify<T: Float>(
         positive => Choice::Sign(positive),
     };
     let chosen = out.iter().map(choose).collect();
-    // One score: the probit transforms it, any other transform is left out, as in ONNX Runtime.
+    // One score: softmax is left out, as in ONNX Runtime.
     match (named, transform) {
         (true, Transform::Probit) => {
             Err(OpError::Unsupported("the probit of a single score for two classes".to_string()))
         }
         (true, _) => {
+            if transform == Transform::Logistic {
+                out.iter_mut().for_each(|s| *s = logistic(*s));
+            }
             let pairs = out.iter().flat_map(|&s| [T::ONE - s, s]).collect();
             Ok((chosen, tensor(vec![n, 2], pairs)?))
         }

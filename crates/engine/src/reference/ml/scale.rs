@@ -9,6 +9,7 @@ use crate::reference::index::picked;
 use crate::reference::op::{
     Kernel, OpError, Spec, float_dispatch, misshapen, mistyped, tensor, volume, wrong,
 };
+use crate::reference::reduce::blocked;
 use crate::reference::shape::same_type;
 use crate::value::{DType, Tensor, Value};
 
@@ -96,8 +97,8 @@ pub fn normalizer(spec: &Spec) -> Result<Kernel, OpError> {
         for row in data.chunks_mut(columns.max(1)) {
             let values = row.iter().copied();
             let size = match norm {
-                "L1" => values.map(T::abs).sum::<T>(),
-                "L2" => values.map(|v| v * v).sum::<T>().sqrt(),
+                "L1" => blocked(values.map(T::abs)),
+                "L2" => blocked(values.map(|v| v * v)).sqrt(),
                 _ => values.fold(T::LOWEST, |a, b| if b > a { b } else { a }),
             };
             if size != T::ZERO {

@@ -4,6 +4,8 @@
 //! ONNX Runtime. Called by `trees` and `linear`.
 
 use crate::reference::float::Float;
+use crate::reference::reduce::softmax_of;
+use crate::reference::unary::logistic;
 use crate::reference::op::{OpError, Spec, wrong};
 use crate::value::{Tensor, Value};
 
@@ -39,17 +41,7 @@ impl Transform {
             Self::None => {}
             Self::Logistic => scores.iter_mut().for_each(|s| *s = logistic(*s)),
             Self::Probit => scores.iter_mut().for_each(|s| *s = probit(*s)),
-            Self::Softmax => {
-                let top = highest(scores);
-                let total = scores
-                    .iter_mut()
-                    .map(|s| {
-                        *s = (*s - top).exp();
-                        *s
-                    })
-                    .sum::<T>();
-                scores.iter_mut().for_each(|s| *s = *s / total);
-            }
+            Self::Softmax => softmax_of(scores, 0, 1, scores.len(), false),
             Self::SoftmaxZero => {
                 let top = highest(scores);
                 let (mut total, shift) = (T::ZERO, (-top).exp());
@@ -72,12 +64,6 @@ const ZERO_BELOW: f64 = 1e-7;
 
 fn highest<T: Float>(scores: &[T]) -> T {
     scores.iter().fold(T::LOWEST, |a, &b| if b > a { b } else { a })
-}
-
-/// 1 / (1 + e^-x)
-pub fn logistic<T: Float>(x: T) -> T {
-    let v = T::ONE / (T::ONE + (-x.abs()).exp());
-    if x < T::ZERO { T::ONE - v } else { v }
 }
 
 /// The quantile of the normal distribution with Winitzki's closed form of the inverse error

@@ -3,10 +3,11 @@
 //! Owns the node layout (one contiguous array, children by index) and the walk. Weights are
 //! added tree after tree in the file's order. Called by the registry.
 
-use super::scores::{Choice, Labels, Transform, arg_max, logistic};
+use super::scores::{Choice, Labels, Transform, arg_max};
 use super::{Floats, floats, given, rows};
 use crate::reference::Precision;
 use crate::reference::float::Float;
+use crate::reference::unary::logistic;
 use crate::reference::op::{Args, Kernel, OpError, Spec, misshapen, tensor, volume, wrong};
 use crate::value::{Tensor, Value};
 
