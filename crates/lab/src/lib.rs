@@ -4,10 +4,12 @@
 //! harness disposes. Must never write files, print, or read clock, environment or global
 //! random state: a [`ctx::Ctx`] is handed in.
 
+pub mod accuracy;
 pub mod criterion;
 pub mod ctx;
 pub mod decision;
 pub mod evasion;
+pub mod facts;
 pub mod harness;
 pub mod oracle;
 pub mod space;
@@ -15,3 +17,4 @@ pub mod stats;
 pub mod stream;
 #[cfg(test)]
 mod toys;
+pub mod validity;

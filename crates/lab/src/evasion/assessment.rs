@@ -1,1 +1,251 @@
-//! placeholder
+//! Robust accuracy of one model under one threat, over all its budgets.
+//!
+//! Owns the figures and the report made from row records. Must never turn "no attack
+//! succeeded" into "robust": figures are brackets without a proved lower end. Called by
+//! `assess`'s runner and by `attack`.
+
+use proofmark_schema::attack::{
+    AttackReport, AttackUse, Bracket, FORMAT, GoalIndex, Outcome, RobustAt,
+};
+use proofmark_schema::measurement::{Measurement, Method, Quantity, Validity};
+use proofmark_schema::system::Scale;
+
+use super::suite::Suite;
+use crate::criterion::Criterion;
+use crate::ctx::Ctx;
+use crate::facts::{About, Facts, GROUP_MIN, Group, Refused, large_enough};
+use crate::harness::{self, Case, Done, HarnessError, RowRecord};
+use crate::stats::{clopper_pearson, quantile};
+use crate::validity::{self, Trial};
+
+/// One threat on one model and data set.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Shared facts.
+    pub facts: &'a Facts,
+    /// What is attacked.
+    pub case: &'a Case<'a>,
+    /// With what.
+    pub suite: &'a Suite,
+    /// Threat name; `None` for an ad-hoc attack.
+    pub threat: Option<&'a str>,
+    /// Unit of the budgets.
+    pub scale: Scale,
+    /// Budgets, ascending.
+    pub eps: &'a [f64],
+    /// Groups.
+    pub groups: &'a [Group],
+    /// Checks of the set-up.
+    pub setup: &'a [Validity],
+}
+
+/// Report, figures and rows.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    /// The wire report.
+    pub report: AttackReport,
+    /// Figures.
+    pub measurements: Vec<Measurement>,
+    /// Rows with their witnesses.
+    pub records: Vec<RowRecord>,
+    /// Groups without figures.
+    pub refused: Vec<Refused>,
+}
+
+/// Attacks every row and concludes.
+///
+/// # Errors
+/// See [`HarnessError`].
+pub fn assess(
+    request: &Request<'_>,
+    done: &Done,
+    ctx: &Ctx<'_>,
+    on_row: &mut dyn FnMut(&RowRecord),
+) -> Result<Assessment, HarnessError> {
+    let rows: Vec<usize> = (0..request.case.oracle.rows()).collect();
+    let records = harness::run(request.case, request.suite, request.eps, &rows, done, ctx, on_row)?;
+    conclude(request, records, ctx)
+}
+
+/// Gates, figures and report from row records: also after shards were merged.
+///
+/// # Errors
+/// See [`HarnessError`].
+pub fn conclude(
+    request: &Request<'_>,
+    records: Vec<RowRecord>,
+    ctx: &Ctx<'_>,
+) -> Result<Assessment, HarnessError> {
+    let Request { case, suite, eps, .. } = *request;
+    let trial = Trial { case, suite, budgets: eps, records: &records, ctx };
+    let mut validity = request.setup.to_vec();
+    validity.extend(validity::examine_attack(&trial)?);
+    let report = report(request, &records, validity.clone());
+    let (large, refused) = large_enough(request.groups);
+    let mut measurements = figures(request, &records, &validity, None);
+    for group in large {
+        let rows: Vec<RowRecord> = group
+            .rows
+            .iter()
+            .filter_map(|&row| {
+                let found = records.binary_search_by_key(&(row as u64), |r| r.point.index);
+                found.ok().map(|at| records[at].clone())
+            })
+            .collect();
+        measurements.extend(figures(request, &rows, &validity, Some(group)));
+    }
+    Ok(Assessment { report, measurements, records, refused })
+}
+
+/// Figures per budget of some rows.
+fn figures(
+    request: &Request<'_>,
+    records: &[RowRecord],
+    validity: &[Validity],
+    group: Option<&Group>,
+) -> Vec<Measurement> {
+    let facts = request.facts;
+    let threat = request.threat.unwrap_or(AD_HOC);
+    let probe =
+        Method { id: format!("suite/{}", request.suite.id()), edition: request.suite.edition() };
+    let mut out = Vec::new();
+    for &eps in request.eps {
+        let about = About { threat: Some((threat, eps)), group, class: None };
+        let mut add = |metric: &str, unit: &str, about, quantity| {
+            out.push(facts.measurement(metric, unit, about, quantity, &probe, validity));
+        };
+        let robust = |wanted: &dyn Fn(&RowRecord) -> bool| -> (u64, u64) {
+            let of = records.iter().filter(|r| wanted(r));
+            of.fold((0, 0), |(k, n), r| (k + u64::from(r.robust_at(eps)), n + 1))
+        };
+        let (k, n) = robust(&|_| true);
+        add("robust_accuracy", "proportion", about, facts.bracket(k, n));
+        if let Criterion::Goal { from, .. } = request.case.criterion {
+            let (k, n) = robust(&|r| r.point.label == from);
+            if n >= GROUP_MIN as u64 || (group.is_none() && n > 0) {
+                add("robust_recall", "proportion", about, facts.bracket(k, n));
+            }
+        }
+        let (k, n) = robust(&RowRecord::attacked);
+        if n >= GROUP_MIN as u64 || (group.is_none() && n > 0) {
+            add("attack_success", "proportion", about, facts.share(n - k, n));
+        }
+        if group.is_some() {
+            continue;
+        }
+        for class in 0..facts.classes.len() {
+            let (k, n) = robust(&|r| r.point.label == class);
+            if n > 0 {
+                let about = About { class: Some(class), ..about };
+                add("robust_accuracy", "proportion", about, facts.bracket(k, n));
+            }
+        }
+    }
+    if group.is_none() {
+        out.extend(distances(request, records, &probe, validity));
+    }
+    out
+}
+
+/// Quantiles of the nearest witness over the attacked rows; rows without one count as
+/// infinitely far, and a quantile that falls among them is not given.
+fn distances(
+    request: &Request<'_>,
+    records: &[RowRecord],
+    probe: &Method,
+    validity: &[Validity],
+) -> Vec<Measurement> {
+    let each = records.iter().filter(|r| r.attacked());
+    let each: Vec<f64> = each.map(|r| r.point.distance.upper.unwrap_or(f64::INFINITY)).collect();
+    let threat = request.threat.unwrap_or(AD_HOC);
+    let largest = request.eps.last().copied().unwrap_or(0.0);
+    let quantiles = [("distance_p10", 0.1), ("distance_p50", 0.5), ("distance_p90", 0.9)];
+    let found = quantiles.into_iter().filter_map(|(metric, p)| {
+        let value = quantile(&each, p).filter(|v| v.is_finite())?;
+        let quantity = Quantity::Exact {
+            value,
+            domain: format!("nearest witness found of {} attacked rows: upper bound", each.len()),
+            arithmetic: "f64".into(),
+        };
+        let about = About { threat: Some((threat, largest)), ..About::default() };
+        Some(request.facts.measurement(
+            metric,
+            unit(request.scale),
+            about,
+            quantity,
+            probe,
+            validity,
+        ))
+    });
+    found.collect()
+}
+
+fn report(request: &Request<'_>, records: &[RowRecord], validity: Vec<Validity>) -> AttackReport {
+    let Request { facts, case, suite, .. } = *request;
+    let n = records.len() as u64;
+    let count = |wanted: &dyn Fn(&RowRecord) -> bool| -> u64 {
+        records.iter().filter(|r| wanted(r)).count() as u64
+    };
+    let robust = request.eps.iter().map(|&eps| {
+        let k_robust = count(&|r| r.robust_at(eps));
+        let interval = clopper_pearson(k_robust, n, facts.confidence);
+        let estimate = if n == 0 { 0.0 } else { k_robust as f64 / n as f64 };
+        RobustAt {
+            norm: case.norm,
+            eps,
+            k_robust,
+            estimate,
+            lower: interval.lower,
+            upper: interval.upper,
+            confidence: facts.confidence,
+            bracket: Bracket { proved: None, attacked: estimate },
+        }
+    });
+    let attacks = suite.attacks().iter().map(|attack| AttackUse {
+        id: attack.id().to_string(),
+        edition: attack.edition(),
+        settings: attack.settings(),
+        skipped: case.admits(attack.as_ref()).err(),
+    });
+    AttackReport {
+        format: FORMAT.to_string(),
+        complete: n as usize == case.oracle.rows(),
+        model: facts.model.clone(),
+        data: facts.data.clone(),
+        threat: request.threat.map(str::to_string),
+        classes: facts.classes.clone(),
+        decision: case.decision.describe(&facts.classes),
+        goal: match case.criterion {
+            Criterion::Leave => None,
+            Criterion::Goal { from, to } => Some(GoalIndex { from, to }),
+        },
+        norm: case.norm,
+        scale: request.scale,
+        queries_limit: case.queries_limit,
+        suite: Method { id: suite.id().to_string(), edition: suite.edition() },
+        attacks: attacks.collect(),
+        n,
+        correct: count(&|r| r.point.outcome != Outcome::Wrong),
+        attackable: count(&RowRecord::attacked),
+        robust: robust.collect(),
+        points: records.iter().map(|r| r.point.clone()).collect(),
+        validity,
+        engine: facts.engine.clone(),
+        cpu: facts.engine.cpu.clone(),
+        seed: facts.seed,
+        digests: facts.assets.clone(),
+    }
+}
+
+/// Unit of a distance.
+fn unit(scale: Scale) -> &'static str {
+    match scale {
+        Scale::Raw => "raw",
+        Scale::Bounds => "share of bounds",
+        Scale::Std => "standard deviations",
+        Scale::U8 => "1/255",
+    }
+}
+
+/// Stands for the threat's name in the ids of an ad-hoc attack.
+const AD_HOC: &str = "ad-hoc";

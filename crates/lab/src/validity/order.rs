@@ -1,0 +1,84 @@
+//! Gate 13: iterative beats one-step beats noise, white-box beats black-box.
+//!
+//! Owns the comparison, each attack on its own, on a sample. The other way round means that
+//! gradients mislead. Rows found here are reported and not counted.
+
+use super::{Finding, Trial};
+use crate::evasion::suite::{STANDARD, attack};
+use crate::evasion::{Attack, Rank, Settings};
+use crate::harness::HarnessError;
+
+pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
+    let eps = trial.telling_budget();
+    let rows = trial.sample(SAMPLE, |r| r.attacked());
+    if rows.is_empty() {
+        return Ok(Finding::not_examined("no row is attackable"));
+    }
+    let mut parts = Vec::new();
+    let mut by_rank =
+        [(Rank::Noise, 0), (Rank::OneStep, 0), (Rank::Iterative, 0), (Rank::BlackBox, 0)];
+    let mut ran = Vec::new();
+    for (rank, fallen) in &mut by_rank {
+        let attacks: Vec<Box<dyn Attack>> = CONTEST
+            .iter()
+            .filter_map(|id| again(id))
+            .filter(|a| a.rank() == *rank && trial.case.admits(a.as_ref()).is_ok())
+            .collect();
+        if attacks.is_empty() {
+            continue;
+        }
+        ran.push(*rank);
+        *fallen = trial.fallen("order", attacks, eps, &rows)?.len();
+        parts.push(format!("{} {fallen}", name(*rank)));
+    }
+    let said = format!("of {} rows at {eps} fall to {}", rows.len(), parts.join(", "));
+    let count = |rank: Rank| by_rank.iter().find(|(r, _)| *r == rank).map_or(0, |(_, k)| *k);
+    let slack = (SLACK_SHARE * rows.len() as f64) as usize;
+    if ran.contains(&Rank::Iterative) {
+        let best = count(Rank::Iterative) + slack;
+        for (rank, fallen) in by_rank {
+            if fallen > best {
+                return Ok(Finding::warn(
+                    format!("{said}: {} beats iterative gradients", name(rank)),
+                    "gradients mislead (masking, saturation, rounding): judge by the stronger \
+                     attack and look for what hides the slope",
+                ));
+            }
+        }
+        return Ok(Finding::ok(said));
+    }
+    if ran.contains(&Rank::BlackBox) {
+        if count(Rank::Noise) > count(Rank::BlackBox) + slack {
+            return Ok(Finding::warn(
+                format!("{said}: noise beats the black-box search"),
+                "raise the queries of the black-box attacks",
+            ));
+        }
+        return Ok(Finding::ok(said));
+    }
+    Ok(Finding::not_examined(said))
+}
+
+/// An attack with the settings of the contest.
+pub(super) fn again(id: &str) -> Option<Box<dyn Attack>> {
+    attack(id, Settings { queries: QUERIES, ..STANDARD })
+}
+
+fn name(rank: Rank) -> &'static str {
+    match rank {
+        Rank::Noise => "noise",
+        Rank::OneStep => "one gradient step",
+        Rank::Iterative => "iterative gradients",
+        Rank::BlackBox => "black-box search",
+    }
+}
+
+/// Who takes part; the coordinate search only in few dimensions.
+const CONTEST: [&str; 6] = ["noise", "fgsm", "apgd-ce", "apgd-margin", "coordinate", "hopskipjump"];
+/// Rows of the contest.
+const SAMPLE: usize = 24;
+/// Queries of the black-box attacks: enough to beat a broken gradient, cheap enough to run
+/// always.
+const QUERIES: usize = 600;
+/// Share of the sample by which a weaker attack may lead by luck.
+const SLACK_SHARE: f64 = 0.1;
