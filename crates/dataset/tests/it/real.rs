@@ -12,7 +12,7 @@ use crate::make::{asset, columns, feature, mutable};
 
 /// The bytes of a file, or a line that says what is skipped.
 fn open(path: &str) -> Option<Vec<u8>> {
-    let path = Path::new("/work/shared/data").join(path);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
     let bytes = std::fs::read(&path).ok();
     if bytes.is_none() {
         skipped(&path);
