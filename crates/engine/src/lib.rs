@@ -4,9 +4,15 @@
 //! Owns everything that computes a model's answer. Must never judge an answer, know a threat,
 //! or read a file by itself (bytes, and external data through a resolver, are handed in).
 
+pub mod autodiff;
+pub mod engine;
 pub mod graph;
+pub mod loss;
 pub mod lower;
 pub mod model;
+pub mod pipeline;
 pub mod reference;
+pub mod rten_engine;
 pub mod split;
 pub mod value;
+pub mod write;

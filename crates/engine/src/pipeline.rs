@@ -1,0 +1,343 @@
+//! A model bound to data rows: what the lab asks for scores and loss gradients.
+//!
+//! Owns the road from a loaded model to answers: it is lowered, cut at what the attacker can
+//! touch (the rest is computed once, on the reference), narrowed to `f32`, compiled, and then
+//! run at one fixed batch width, short batches padded by repeating their last row. A row's bits
+//! therefore never depend on its batch, and, since a batch is always computed by one thread,
+//! not on the number of threads either. Must never judge an answer or count a query. Called by
+//! `lab` and by `model run|grad`.
+
+mod batch;
+mod narrow;
+mod rows;
+mod whole;
+
+use std::sync::OnceLock;
+
+pub(crate) use rows::pick_rows;
+pub use whole::{Gradients, gradient_of, run_batched};
+
+use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile};
+use crate::graph::Graph;
+use crate::loss::{self, Tap};
+use crate::model::Model;
+use crate::value::{Inputs, Tensor, Value};
+
+use batch::{Bound, Column};
+
+/// What the declared output holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Probabilities, one per class; a single column is that of class 1.
+    Probability,
+    /// Logits; a single column `z` stands for `[0, z]`.
+    Logit,
+    /// Scores on a scale of their own, read like logits.
+    Score,
+    /// The label itself, as number or text.
+    Label,
+}
+
+/// The loss whose gradient is asked for; an attacker increases it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LossKind {
+    /// Cross-entropy of the label on the logits.
+    CrossEntropy,
+    /// `max_{j != y} z_j - z_y - offset_y`. With two classes and cut-off `t` on class `c` the
+    /// offset moves the zero to `z_c - z_other = ln(t / (1 - t))`.
+    Margin,
+}
+
+/// The free coordinates of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreeInput {
+    /// Input name.
+    pub input: String,
+    /// Free coordinates, flattened per row, ascending; `None` for all.
+    pub columns: Option<Vec<usize>>,
+}
+
+/// How a model is to be bound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PipelineOptions {
+    /// Engine.
+    pub engine: EngineKind,
+    /// Declared output; `None` for the first that fits the answer.
+    pub output: Option<String>,
+    /// What it holds.
+    pub answer: Answer,
+    /// Number of classes.
+    pub classes: usize,
+    /// For [`Answer::Label`]: the label text of each class.
+    pub label_values: Vec<String>,
+    /// Class and probability from which the class is decided, for two classes.
+    pub cutoff: Option<(usize, f64)>,
+    /// What the attacker moves.
+    pub free: Vec<FreeInput>,
+    /// Rows per batch. A model written for one batch size runs at that size.
+    pub width: usize,
+    /// Threads that share the batches.
+    pub threads: usize,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        Self {
+            engine: EngineKind::Auto,
+            output: None,
+            answer: Answer::Logit,
+            classes: 2,
+            label_values: Vec::new(),
+            cutoff: None,
+            free: Vec::new(),
+            width: WIDTH,
+            threads: 1,
+        }
+    }
+}
+
+/// Loss, gradient and scores of candidates, one entry per asked row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LossGrad {
+    /// Loss per row.
+    pub loss: Vec<f32>,
+    /// Gradient, `rows x dims`, row-major.
+    pub grad: Vec<f32>,
+    /// Scores, `rows x classes`, as [`Pipeline::scores`] gives them.
+    pub scores: Vec<f32>,
+}
+
+/// A model bound to data rows.
+pub struct Pipeline {
+    options: PipelineOptions,
+    facts: EngineFacts,
+    /// The engine that computes the core.
+    kind: EngineKind,
+    core: Graph,
+    output: String,
+    bound: Bound,
+    forward: Box<dyn Program>,
+    tap: Result<Tap, String>,
+    entropy: OnceLock<Result<Box<dyn Program>, String>>,
+    margin: OnceLock<Result<Box<dyn Program>, String>>,
+}
+
+impl Pipeline {
+    /// Binds a model to `inputs`: every named input, the same number of rows each.
+    ///
+    /// # Errors
+    /// An input that is missing or misshapen, a part of the model whose values belong to no
+    /// row, or an operator that no engine here can run.
+    pub fn open(
+        model: &Model,
+        options: &PipelineOptions,
+        inputs: &Inputs,
+    ) -> Result<Self, EngineError> {
+        let opened = batch::open(model.graph(), options, inputs)?;
+        let batch::Opened { core, output, bound, kind, facts, forward } = opened;
+        let mut options = options.clone();
+        options.width = bound.width;
+        options.threads = options.threads.max(1);
+        let columns = batch::columns_of(forward.as_ref(), &bound, &output, options.answer)?;
+        if options.answer != Answer::Label
+            && columns != options.classes
+            && !(columns == 1 && options.classes == 2)
+        {
+            return Err(EngineError::Request(format!(
+                "the output `{output}` has {columns} columns but {} classes are declared",
+                options.classes
+            )));
+        }
+        let tap = loss::tap(&core, &output, options.answer, columns);
+        let (entropy, margin) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { options, facts, kind, core, output, bound, forward, tap, entropy, margin })
+    }
+
+    /// Number of data rows.
+    pub fn rows(&self) -> usize {
+        self.bound.rows
+    }
+
+    /// Number of free coordinates.
+    pub fn dims(&self) -> usize {
+        self.bound.dims
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.options.classes
+    }
+
+    /// Clean coordinates of a row (`dims` values); empty for a row that does not exist.
+    pub fn clean(&self, row: usize) -> &[f32] {
+        let dims = self.bound.dims;
+        self.bound.clean.get(row * dims..(row + 1) * dims).unwrap_or(&[])
+    }
+
+    /// The engine that computes.
+    pub fn engine(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    /// The declared output, as found in the model.
+    pub fn output(&self) -> &str {
+        &self.output
+    }
+
+    /// Rows per batch.
+    pub fn width(&self) -> usize {
+        self.options.width
+    }
+
+    /// Whether [`Pipeline::loss_grad`] works, else why not: operator, node and opset.
+    ///
+    /// # Errors
+    /// The reason, in words.
+    pub fn gradient(&self) -> Result<(), String> {
+        self.program(LossKind::CrossEntropy).map(|_| ())
+    }
+
+    /// Where the loss is attached when not at the declared output, in words.
+    pub fn tap(&self) -> Option<&str> {
+        self.tap.as_ref().ok().and_then(|tap| tap.words.as_deref())
+    }
+
+    /// Scores of `rows[i]` at candidate `x[i * dims..]`: `rows.len() x classes`.
+    ///
+    /// # Errors
+    /// A row or candidate that does not fit, or an engine failure.
+    pub fn scores(&self, rows: &[usize], x: &[f32]) -> Result<Vec<f32>, EngineError> {
+        self.bound.check(rows, x)?;
+        let parts = self.chunks(rows.len(), |range| {
+            let inputs = self.bound.inputs(&rows[range.clone()], &x[self.span(&range)])?;
+            let values = self.forward.run(&inputs, &[&self.output])?;
+            self.as_scores(values.first(), range.len())
+        })?;
+        Ok(parts.concat())
+    }
+
+    /// Loss, gradient and scores of `rows[i]` at candidate `x[i * dims..]`, label `labels[i]`.
+    ///
+    /// # Errors
+    /// As [`Pipeline::scores`]; also when there is no gradient, or a label outside the classes.
+    pub fn loss_grad(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        loss: LossKind,
+    ) -> Result<LossGrad, EngineError> {
+        let program = self.program(loss).map_err(EngineError::Request)?;
+        self.bound.check(rows, x)?;
+        if labels.len() != rows.len() {
+            return Err(request("as many labels as rows are needed"));
+        }
+        if let Some(label) = labels.iter().find(|&&y| y >= self.options.classes) {
+            return Err(EngineError::Request(format!(
+                "label {label} is outside the {} classes",
+                self.options.classes
+            )));
+        }
+        let names = self.gradient_outputs();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let parts = self.chunks(rows.len(), |range| {
+            let mut inputs = self.bound.inputs(&rows[range.clone()], &x[self.span(&range)])?;
+            let onehot = self.onehot(&labels[range.clone()])?;
+            inputs.insert(loss::ONEHOT.to_string(), onehot);
+            let values = program.run(&inputs, &names)?;
+            let [scores, losses, grads @ ..] = values.as_slice() else {
+                return Err(request("the gradient graph gave no result"));
+            };
+            Ok(LossGrad {
+                scores: self.as_scores(Some(scores), range.len())?,
+                loss: batch::floats(losses)?.iter().take(range.len()).copied().collect(),
+                grad: self.bound.gather(grads, range.len())?,
+            })
+        })?;
+        let mut all = LossGrad::default();
+        for part in parts {
+            all.loss.extend(part.loss);
+            all.grad.extend(part.grad);
+            all.scores.extend(part.scores);
+        }
+        Ok(all)
+    }
+
+    fn gradient_outputs(&self) -> Vec<String> {
+        let grads = self.bound.free.iter().map(|f| format!("grad:{}", f.input));
+        [self.output.clone(), loss::LOSS.to_string()].into_iter().chain(grads).collect()
+    }
+
+    /// The compiled gradient program, built at its first use.
+    fn program(&self, kind: LossKind) -> Result<&dyn Program, String> {
+        let cell = match kind {
+            LossKind::CrossEntropy => &self.entropy,
+            LossKind::Margin => &self.margin,
+        };
+        match cell.get_or_init(|| self.build(kind)) {
+            Ok(program) => Ok(program.as_ref()),
+            Err(reason) => Err(reason.clone()),
+        }
+    }
+
+    fn build(&self, kind: LossKind) -> Result<Box<dyn Program>, String> {
+        let tap = self.tap.as_ref().map_err(String::clone)?;
+        let rows: Vec<usize> = vec![0; self.options.width];
+        let clean = self.clean(0).repeat(self.options.width);
+        let inputs = self.bound.inputs(&rows, &clean).map_err(|e| e.to_string())?;
+        let wrt: Vec<String> = self.bound.free.iter().map(|f| f.input.clone()).collect();
+        let offsets = loss::offsets(self.options.classes, self.options.cutoff)?;
+        let spec = loss::Spec {
+            tap,
+            classes: self.options.classes,
+            width: self.options.width,
+            kind,
+            offsets: &offsets,
+        };
+        let graph = loss::fused(&self.core, &inputs, &spec, &wrt).map_err(|e| e.to_string())?;
+        compile(&graph, self.kind, 1).map_err(|e| e.to_string())
+    }
+
+    fn span(&self, range: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+        range.start * self.bound.dims..range.end * self.bound.dims
+    }
+
+    fn onehot(&self, labels: &[usize]) -> Result<Value, EngineError> {
+        let (width, classes) = (self.options.width, self.options.classes);
+        let mut data = vec![0.0f32; width * classes];
+        for (row, &label) in rows::padded(labels, width).iter().enumerate() {
+            data[row * classes + label] = 1.0;
+        }
+        let tensor = Tensor::new(vec![width, classes], data);
+        tensor.map(Value::F32).ok_or_else(|| request("more labels than a batch holds"))
+    }
+
+    fn as_scores(&self, value: Option<&Value>, rows: usize) -> Result<Vec<f32>, EngineError> {
+        let value = value.ok_or_else(|| request("the engine gave no output"))?;
+        let column = Column {
+            output: &self.output,
+            answer: self.options.answer,
+            classes: self.options.classes,
+            labels: &self.options.label_values,
+            width: self.options.width,
+        };
+        column.scores(value, rows)
+    }
+
+    /// Runs fixed-width chunks, shared by the threads; results come back in order.
+    fn chunks<T: Send>(
+        &self,
+        rows: usize,
+        run: impl Fn(std::ops::Range<usize>) -> Result<T, EngineError> + Sync,
+    ) -> Result<Vec<T>, EngineError> {
+        batch::chunks(rows, self.options.width, self.options.threads, run)
+    }
+}
+
+fn request(words: &str) -> EngineError {
+    EngineError::Request(words.to_string())
+}
+
+/// Rows per batch when nothing else is asked for: wide enough for the matrix kernels, small
+/// enough that a short batch wastes little.
+pub const WIDTH: usize = 32;

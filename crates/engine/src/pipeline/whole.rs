@@ -1,0 +1,185 @@
+//! A model on any number of rows, without an attacker.
+//!
+//! Owns `model run` (every row through the whole model) and `model grad` (the gradient with
+//! respect to every float input). Called by the command line.
+
+use std::collections::BTreeMap;
+
+use super::batch::fixed_batch;
+use super::rows::{join_rows, padded, pick_rows};
+use super::{Answer, FreeInput, LossKind, Pipeline, PipelineOptions, WIDTH, request};
+use crate::autodiff::upgrade;
+use crate::engine::{EngineError, EngineFacts, EngineKind, compile};
+use crate::graph::Graph;
+use crate::lower::lower;
+use crate::model::Model;
+use crate::value::{DType, Inputs, Tensor, Value};
+
+/// The gradient of a loss with respect to every float input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients {
+    /// Loss per row.
+    pub loss: Vec<f32>,
+    /// Scores, `rows x classes`.
+    pub scores: Vec<f32>,
+    /// Number of classes.
+    pub classes: usize,
+    /// Gradient per input, in its shape.
+    pub inputs: BTreeMap<String, Tensor<f32>>,
+    /// Where the loss is attached, when not at the declared output.
+    pub tap: Option<String>,
+    /// The engine that computed.
+    pub engine: EngineFacts,
+}
+
+/// Runs the whole model over all rows (the leading dimension that all inputs share), in batches
+/// of `width`; the outputs, or all of the model's when `outputs` is empty, come back joined.
+///
+/// # Errors
+/// An input that is missing or misshapen, an output without rows, or an engine failure.
+pub fn run_batched(
+    model: &Model,
+    kind: EngineKind,
+    inputs: &Inputs,
+    outputs: &[String],
+    width: usize,
+) -> Result<(Vec<Value>, EngineFacts), EngineError> {
+    let graph = upgrade(&lower(model.graph()));
+    let all: Vec<String> = graph.outputs.iter().map(|o| o.name.clone()).collect();
+    let wanted = if outputs.is_empty() { &all[..] } else { outputs };
+    if let Some(name) = wanted.iter().find(|name| !all.contains(name)) {
+        let known = all.join("`, `");
+        let words = format!("the model has no output `{name}`; it has `{known}`");
+        return Err(EngineError::Request(words));
+    }
+    let rows = inputs.values().filter_map(|v| v.shape().first().copied()).max().unwrap_or(0);
+    if rows == 0 || inputs.values().any(|v| v.shape().first() != Some(&rows)) {
+        return Err(request("every input needs the same number of rows, at least one"));
+    }
+    let (program, facts) = compile_whole(&graph, kind)?;
+    let width = fixed_batch(&graph).unwrap_or(width).max(1);
+    let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let mut parts: Vec<Vec<Value>> = vec![Vec::new(); names.len()];
+    for chunk in (0..rows).collect::<Vec<_>>().chunks(width) {
+        let filled = padded(chunk, width);
+        let mut batch = Inputs::new();
+        for (name, value) in inputs {
+            let picked = pick_rows(value, &filled).ok_or_else(|| request("no such row"))?;
+            batch.insert(name.clone(), picked);
+        }
+        let values = program.run(&batch, &names)?;
+        for ((part, value), name) in parts.iter_mut().zip(values).zip(&names) {
+            let keep: Vec<usize> = (0..chunk.len()).collect();
+            let by_row = value.shape().first() == Some(&width);
+            let value = by_row.then(|| pick_rows(&value, &keep)).flatten();
+            part.push(value.ok_or_else(|| {
+                EngineError::Request(format!("the output `{name}` is not one answer per row"))
+            })?);
+        }
+    }
+    let join = |part| join_rows(part).ok_or_else(|| request("batches differ in shape"));
+    Ok((parts.into_iter().map(join).collect::<Result<_, _>>()?, facts))
+}
+
+/// Loss and gradient of every row with respect to every float input.
+///
+/// The declared output is the first float one; it is read as probabilities when it is a softmax
+/// or a sigmoid, else as logits.
+///
+/// # Errors
+/// As [`Pipeline::open`] and [`Pipeline::loss_grad`].
+pub fn gradient_of(
+    model: &Model,
+    kind: EngineKind,
+    inputs: &Inputs,
+    labels: &[usize],
+    loss: LossKind,
+) -> Result<Gradients, EngineError> {
+    let float = |name: &&String| matches!(inputs[*name].dtype(), Some(DType::F32 | DType::F64));
+    let free: Vec<FreeInput> = inputs
+        .keys()
+        .filter(float)
+        .map(|name| FreeInput { input: name.clone(), columns: None })
+        .collect();
+    let mut options = PipelineOptions { engine: kind, free, ..PipelineOptions::default() };
+    options.width = WIDTH.min(labels.len().max(1));
+    let graph = upgrade(&lower(model.graph()));
+    options.output = Some(first_float(&graph)?);
+    let (values, _) = run_batched(
+        model,
+        EngineKind::Reference,
+        &one_row(inputs)?,
+        options.output.as_slice(),
+        options.width,
+    )?;
+    let columns = values.first().map_or(0, Value::len);
+    options.classes = columns.max(2);
+    let tail = options.output.as_deref().and_then(|o| last_op(&graph, o));
+    if matches!(tail, Some("Softmax" | "Sigmoid" | "ZipMap" | "Div" | "Concat")) {
+        options.answer = Answer::Probability;
+    }
+    let pipeline = Pipeline::open(model, &options, inputs)?;
+    let rows: Vec<usize> = (0..pipeline.rows()).collect();
+    let x: Vec<f32> = rows.iter().flat_map(|&r| pipeline.clean(r)).copied().collect();
+    let got = pipeline.loss_grad(&rows, &x, labels, loss)?;
+    let mut by_input = BTreeMap::new();
+    let mut from = 0;
+    for free in &pipeline.bound.free {
+        let shape = inputs[&free.input].shape();
+        let size = shape.iter().skip(1).product::<usize>();
+        let part = |&r: &usize| &got.grad[r * pipeline.dims() + from..][..size];
+        let data: Vec<f32> = rows.iter().flat_map(part).copied().collect();
+        let tensor = Tensor::new(shape, data).ok_or_else(|| request("a gradient of odd shape"))?;
+        by_input.insert(free.input.clone(), tensor);
+        from += size;
+    }
+    Ok(Gradients {
+        loss: got.loss,
+        scores: got.scores,
+        classes: options.classes,
+        inputs: by_input,
+        tap: pipeline.tap().map(str::to_string),
+        engine: pipeline.engine().clone(),
+    })
+}
+
+/// The engine asked for, or the reference where rten lacks something.
+fn compile_whole(
+    graph: &Graph,
+    kind: EngineKind,
+) -> Result<(Box<dyn crate::engine::Program>, EngineFacts), EngineError> {
+    match compile(graph, kind, 1) {
+        Err(EngineError::Unsupported { reason, .. }) => {
+            let program = compile(graph, EngineKind::Reference, 1)?;
+            let note = Some(format!("rten cannot run this model: {reason}"));
+            Ok((program, EngineFacts { note, ..EngineKind::Reference.facts() }))
+        }
+        program => Ok((program?, kind.facts())),
+    }
+}
+
+fn first_float(graph: &Graph) -> Result<String, EngineError> {
+    let float = |d: Option<DType>| matches!(d, Some(DType::F32 | DType::F64) | None);
+    let found = graph.outputs.iter().find(|o| float(o.dtype));
+    let found = found.ok_or_else(|| request("the model has no float output to differentiate"))?;
+    Ok(found.name.clone())
+}
+
+fn last_op<'a>(graph: &'a Graph, value: &str) -> Option<&'a str> {
+    let node = graph.nodes.iter().find(|n| n.outputs.iter().any(|o| o == value))?;
+    match node.op.as_str() {
+        "Identity" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Cast" => {
+            last_op(graph, node.inputs.first()?)
+        }
+        op => Some(op),
+    }
+}
+
+fn one_row(inputs: &Inputs) -> Result<Inputs, EngineError> {
+    let mut out = Inputs::new();
+    for (name, value) in inputs {
+        let row = pick_rows(value, &[0]).ok_or_else(|| request("there are no rows"))?;
+        out.insert(name.clone(), row);
+    }
+    Ok(out)
+}

@@ -1,0 +1,336 @@
+//! The pipeline: rows do not influence each other, threads do not matter, gradients are right.
+
+use proofmark_engine::engine::{EngineError, EngineKind, compile};
+use proofmark_engine::graph::{Attribute, Dim, Graph, ValueInfo};
+use proofmark_engine::model::Model;
+use proofmark_engine::pipeline::{
+    Answer, FreeInput, LossKind, Pipeline, PipelineOptions, gradient_of, run_batched,
+};
+use proofmark_engine::value::{DType, Inputs, Tensor, Value};
+use proofmark_engine::write::to_onnx;
+
+use crate::cases::{graph, node, noise, random, scalar, tensor};
+
+fn model(graph: &Graph) -> Model {
+    let none = |name: &str| Err(format!("no file `{name}`"));
+    Model::from_onnx(&to_onnx(graph).unwrap(), &none).unwrap()
+}
+
+fn open_batch(mut graph: Graph) -> Graph {
+    for input in &mut graph.inputs {
+        if let Some(dim) = input.shape.as_mut().and_then(|s| s.first_mut()) {
+            *dim = Dim::Dynamic("batch".into());
+        }
+    }
+    graph
+}
+
+/// He-scaled weights.
+fn weights(seed: u64, shape: &[usize]) -> Value {
+    let fan: usize = if shape.len() == 2 { shape[0] } else { shape[1..].iter().product() };
+    let scale = (6.0 / fan as f32).sqrt();
+    let data = noise(seed, shape.iter().product()).iter().map(|v| v * scale).collect();
+    tensor(shape, data)
+}
+
+fn mlp() -> Graph {
+    let constants = [
+        ("w1", weights(1, &[20, 32])),
+        ("b1", random(2, &[32])),
+        ("w2", weights(3, &[32, 3])),
+        ("b2", random(4, &[3])),
+    ];
+    let nodes = vec![
+        node("Gemm", &["x", "w1", "b1"], &["h"], &[]),
+        node("Relu", &["h"], &["r"], &[]),
+        node("Gemm", &["r", "w2", "b2"], &["z"], &[]),
+        node("Softmax", &["z"], &["y"], &[("axis", Attribute::Int(1))]),
+    ];
+    open_batch(graph(&[("x", &[1, 20])], &constants, nodes))
+}
+
+/// Two 3x3 convolutions (16 and 32 channels), max pooling, two dense layers on 28x28.
+pub fn cnn() -> Graph {
+    let ints = |v: &[i64]| Attribute::Ints(v.to_vec());
+    let constants = [
+        ("w1", weights(1, &[16, 1, 3, 3])),
+        ("b1", random(2, &[16])),
+        ("w2", weights(3, &[32, 16, 3, 3])),
+        ("b2", random(4, &[32])),
+        ("w3", weights(5, &[32 * 49, 64])),
+        ("b3", random(6, &[64])),
+        ("w4", weights(7, &[64, 10])),
+        ("b4", random(8, &[10])),
+    ];
+    let conv = [("kernel_shape", ints(&[3, 3])), ("pads", ints(&[1, 1, 1, 1]))];
+    let pool = [("kernel_shape", ints(&[2, 2])), ("strides", ints(&[2, 2]))];
+    let nodes = vec![
+        node("Conv", &["x", "w1", "b1"], &["c1"], &conv),
+        node("Relu", &["c1"], &["r1"], &[]),
+        node("MaxPool", &["r1"], &["p1"], &pool),
+        node("Conv", &["p1", "w2", "b2"], &["c2"], &conv),
+        node("Relu", &["c2"], &["r2"], &[]),
+        node("MaxPool", &["r2"], &["p2"], &pool),
+        node("Flatten", &["p2"], &["f"], &[]),
+        node("Gemm", &["f", "w3", "b3"], &["h"], &[]),
+        node("Relu", &["h"], &["r3"], &[]),
+        node("Gemm", &["r3", "w4", "b4"], &["y"], &[]),
+    ];
+    open_batch(graph(&[("x", &[1, 1, 28, 28])], &constants, nodes))
+}
+
+fn options(classes: usize, answer: Answer) -> PipelineOptions {
+    PipelineOptions {
+        answer,
+        classes,
+        free: vec![FreeInput { input: "x".into(), columns: None }],
+        ..PipelineOptions::default()
+    }
+}
+
+fn rows_of(shape: &[usize], rows: usize) -> Inputs {
+    Inputs::from([("x".to_string(), random(17, &[&[rows], shape].concat()))])
+}
+
+/// Scores, losses and gradients of rows in an order, in chunks of a size, as bits by row.
+fn bits(p: &Pipeline, order: &[usize], chunk: usize, loss: LossKind) -> Vec<Vec<u32>> {
+    let mut out = vec![Vec::new(); p.rows()];
+    for rows in order.chunks(chunk) {
+        let x: Vec<f32> = rows.iter().flat_map(|&r| p.clean(r)).copied().collect();
+        let labels: Vec<usize> = rows.iter().map(|r| r % p.classes()).collect();
+        let scores = p.scores(rows, &x).unwrap();
+        let got = p.loss_grad(rows, &x, &labels, loss).unwrap();
+        for (i, &row) in rows.iter().enumerate() {
+            let part = |v: &[f32], n: usize| v[i * n..(i + 1) * n].to_vec();
+            let all = [
+                part(&scores, p.classes()),
+                part(&got.scores, p.classes()),
+                part(&got.loss, 1),
+                part(&got.grad, p.dims()),
+            ];
+            out[row] = all.concat().iter().map(|v| v.to_bits()).collect();
+        }
+    }
+    out
+}
+
+#[test]
+fn a_row_has_the_same_bits_in_any_batch_and_on_any_thread() {
+    let nets: [(&str, Graph, Vec<usize>, usize, Answer); 2] = [
+        ("mlp", mlp(), vec![20], 3, Answer::Probability),
+        ("cnn", cnn(), vec![1, 28, 28], 10, Answer::Logit),
+    ];
+    for (name, graph, shape, classes, answer) in nets {
+        let inputs = rows_of(&shape, 100);
+        let wide = PipelineOptions { threads: 2, ..options(classes, answer) };
+        let one = Pipeline::open(&model(&graph), &options(classes, answer), &inputs).unwrap();
+        let two = Pipeline::open(&model(&graph), &wide, &inputs).unwrap();
+        assert_eq!(one.engine().name, "rten");
+        let order: Vec<usize> = (0..100).collect();
+        let shuffled: Vec<usize> = (0..100).map(|i| (i * 37 + 11) % 100).collect();
+        for loss in [LossKind::CrossEntropy, LossKind::Margin] {
+            let whole = bits(&one, &order, 100, loss);
+            assert_eq!(whole, bits(&one, &shuffled, 100, loss), "{name} shuffled");
+            assert_eq!(whole, bits(&one, &order, 33, loss), "{name} in shards");
+            assert_eq!(whole, bits(&one, &order, 1, loss), "{name} one at a time");
+            assert_eq!(whole, bits(&two, &order, 100, loss), "{name} on two threads");
+        }
+    }
+}
+
+#[test]
+fn scores_beside_a_gradient_are_the_scores() {
+    let inputs = rows_of(&[1, 28, 28], 5);
+    let p = Pipeline::open(&model(&cnn()), &options(10, Answer::Logit), &inputs).unwrap();
+    let rows: Vec<usize> = (0..5).collect();
+    let x: Vec<f32> = rows.iter().flat_map(|&r| p.clean(r)).copied().collect();
+    let scores = p.scores(&rows, &x).unwrap();
+    let got = p.loss_grad(&rows, &x, &[0; 5], LossKind::CrossEntropy).unwrap();
+    assert_eq!(got.scores, scores);
+}
+
+#[test]
+fn gradients_on_rten_agree_with_the_reference_in_f64() {
+    for (graph, shape, classes) in [(mlp(), vec![20], 3), (cnn(), vec![1, 28, 28], 10)] {
+        let inputs = rows_of(&shape, 20);
+        let labels: Vec<usize> = (0..20).map(|i| i % classes).collect();
+        let of = |kind| {
+            let model = model(&graph);
+            gradient_of(&model, kind, &inputs, &labels, LossKind::CrossEntropy).unwrap()
+        };
+        let (ours, exact) = (of(EngineKind::Rten), of(EngineKind::ReferenceF64));
+        assert_eq!(ours.engine.name, "rten");
+        let (a, b) = (ours.inputs["x"].data(), exact.inputs["x"].data());
+        let size = a.len() / 20;
+        let mut errors: Vec<f32> = (0..20)
+            .map(|r| {
+                let (a, b) = (&a[r * size..][..size], &b[r * size..][..size]);
+                let most = b.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+                let off = a.iter().zip(b).fold(0.0f32, |m, (x, y)| m.max((x - y).abs()));
+                off / most.max(f32::MIN_POSITIVE)
+            })
+            .collect();
+        errors.sort_by(f32::total_cmp);
+        assert!(errors[10] <= 1e-5, "median {}", errors[10]);
+        assert!(errors[18] <= 1e-4, "95 % {}", errors[18]);
+    }
+}
+
+#[test]
+fn the_tap_is_found_and_told() {
+    let sigmoid = |tail: Vec<proofmark_engine::graph::Node>| {
+        let mut nodes =
+            vec![node("Gemm", &["x", "w"], &["z"], &[]), node("Sigmoid", &["z"], &["p"], &[])];
+        nodes.extend(tail);
+        open_batch(graph(
+            &[("x", &[1, 4])],
+            &[("w", weights(1, &[4, 1])), ("one", scalar(1.0))],
+            nodes,
+        ))
+    };
+    let axis = [("axis", Attribute::Int(1))];
+    let table = [
+        ("softmax", mlp(), 20, 3, "differentiated at `z`, before Softmax"),
+        ("sigmoid", sigmoid(vec![node("Identity", &["p"], &["y"], &[])]), 4, 2, "before Sigmoid"),
+        (
+            "pair",
+            sigmoid(vec![
+                node("Sub", &["one", "p"], &["q"], &[]),
+                node("Concat", &["q", "p"], &["y"], &axis),
+            ]),
+            4,
+            2,
+            "differentiated at `z`, before Sigmoid",
+        ),
+        ("none", sigmoid(vec![node("Mul", &["p", "p"], &["y"], &[])]), 4, 2, "no logits found"),
+    ];
+    for (name, graph, size, classes, words) in table {
+        let inputs = rows_of(&[size], 3);
+        let p = Pipeline::open(&model(&graph), &options(classes, Answer::Probability), &inputs);
+        let p = p.unwrap();
+        assert!(p.tap().is_some_and(|t| t.contains(words)), "{name}: {:?}", p.tap());
+        let x: Vec<f32> = (0..3).flat_map(|r| p.clean(r)).copied().collect();
+        let got = p.loss_grad(&[0, 1, 2], &x, &[1, 1, 1], LossKind::CrossEntropy).unwrap();
+        for (row, loss) in got.loss.iter().enumerate() {
+            let wanted = -got.scores[row * classes + 1].ln();
+            assert!((loss - wanted).abs() < 1e-4, "{name}: {loss}, not {wanted}");
+        }
+    }
+}
+
+#[test]
+fn a_saturated_softmax_still_has_a_gradient() {
+    let mut graph = mlp();
+    graph.constants.insert("b2".into(), tensor(&[3], vec![200.0, 0.0, 0.0]));
+    let inputs = rows_of(&[20], 2);
+    let p = Pipeline::open(&model(&graph), &options(3, Answer::Probability), &inputs).unwrap();
+    let x: Vec<f32> = p.clean(0).to_vec();
+    assert_eq!(p.scores(&[0], &x).unwrap()[0], 1.0);
+    let got = p.loss_grad(&[0], &x, &[0], LossKind::Margin).unwrap();
+    assert!(got.grad.iter().any(|g| g.abs() > 1e-3));
+}
+
+#[test]
+fn the_margin_is_zero_at_the_cutoff() {
+    let nodes = vec![node("Identity", &["x"], &["y"], &[])];
+    let graph = open_batch(graph(&[("x", &[1, 2])], &[], nodes));
+    let threshold = (0.8f32 / 0.2).ln();
+    let x = [0.0, threshold, 0.0, threshold + 1.0, 0.0, threshold - 1.0];
+    let inputs = Inputs::from([("x".to_string(), tensor(&[3, 2], x.to_vec()))]);
+    let options = PipelineOptions { cutoff: Some((1, 0.8)), ..options(2, Answer::Logit) };
+    let p = Pipeline::open(&model(&graph), &options, &inputs).unwrap();
+    let leave_one = p.loss_grad(&[0, 1, 2], &x, &[1; 3], LossKind::Margin).unwrap();
+    let leave_zero = p.loss_grad(&[0, 1, 2], &x, &[0; 3], LossKind::Margin).unwrap();
+    for (got, wanted) in [(leave_one, [0.0, -1.0, 1.0]), (leave_zero, [0.0, 1.0, -1.0])] {
+        for (a, b) in got.loss.iter().zip(wanted) {
+            assert!((a - b).abs() < 1e-6, "{a}, not {b}");
+        }
+    }
+}
+
+/// `x` is free in one column, `k` is an untouchable 64-bit integer, `n` a free one.
+#[test]
+fn free_columns_integers_and_a_prefix() {
+    let column = |name: &str, dtype| ValueInfo {
+        name: name.into(),
+        dtype: Some(dtype),
+        shape: Some(vec![Dim::Dynamic("n".into()), Dim::Fixed(1)]),
+    };
+    let to_float = [("to", Attribute::Int(1))];
+    let nodes = vec![
+        node("Cast", &["k"], &["kf"], &to_float),
+        node("Exp", &["kf"], &["ke"], &[]),
+        node("Cast", &["n"], &["nf"], &to_float),
+        node("Concat", &["x", "ke", "nf"], &["all"], &[("axis", Attribute::Int(1))]),
+        node("MatMul", &["all", "w"], &["y"], &[]),
+    ];
+    let w = tensor(&[4, 2], vec![1.0, 0.0, 0.0, 2.0, 0.5, 0.5, -1.0, 3.0]);
+    let mut graph = open_batch(graph(&[("x", &[1, 2])], &[("w", w)], nodes));
+    graph.inputs.push(column("k", DType::I64));
+    graph.inputs.push(column("n", DType::I64));
+    let ints = |v: &[i64]| Value::I64(Tensor::new(vec![v.len(), 1], v.to_vec()).unwrap());
+    let inputs = Inputs::from([
+        ("x".to_string(), tensor(&[3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])),
+        ("k".to_string(), ints(&[0, 1, 2])),
+        ("n".to_string(), ints(&[7, 8, 9])),
+    ]);
+    let free = vec![
+        FreeInput { input: "x".into(), columns: Some(vec![1]) },
+        FreeInput { input: "n".into(), columns: None },
+    ];
+    let options = PipelineOptions { free, ..options(2, Answer::Logit) };
+    let p = Pipeline::open(&model(&graph), &options, &inputs).unwrap();
+    assert_eq!((p.rows(), p.dims(), p.engine().name.as_str()), (3, 2, "rten"));
+    assert_eq!(p.clean(2), [6.0, 9.0]);
+    let scores = p.scores(&[2, 0], &[10.0, 9.0, 2.0, 1.0]).unwrap();
+    let e2 = 2f32.exp();
+    let wanted = [5.0 + 0.5 * e2 - 9.0, 20.0 + 0.5 * e2 + 27.0, 0.5, 4.0 + 0.5 + 3.0];
+    for (a, b) in scores.iter().zip(wanted) {
+        assert!((a - b).abs() < 1e-4, "{scores:?}");
+    }
+    let got = p.loss_grad(&[0], &[2.0, 7.0], &[0], LossKind::Margin).unwrap();
+    assert_eq!(got.grad, [2.0, 4.0], "column 1 of x and n: w[.., 1] - w[.., 0]");
+    let whole = run_batched(&model(&graph), EngineKind::Rten, &inputs, &[], 2).unwrap().0;
+    let clean = p.scores(&[0, 1, 2], &[2.0, 7.0, 4.0, 8.0, 6.0, 9.0]).unwrap();
+    for (a, b) in clean.iter().zip(whole[0].to_f64s().unwrap()) {
+        assert!((f64::from(*a) - b).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn requests_that_do_not_fit_are_refused() {
+    let inputs = rows_of(&[20], 3);
+    let model = model(&mlp());
+    let p = Pipeline::open(&model, &options(3, Answer::Probability), &inputs).unwrap();
+    let x = p.clean(0).to_vec();
+    let words = |e: EngineError| e.to_string();
+    assert!(words(p.scores(&[3], &x).unwrap_err()).contains("row 3"));
+    assert!(words(p.scores(&[0], &x[1..]).unwrap_err()).contains("20 coordinates"));
+    let label = p.loss_grad(&[0], &x, &[3], LossKind::Margin).unwrap_err();
+    assert!(words(label).contains("label 3 is outside the 3 classes"));
+    let more = Pipeline::open(&model, &options(4, Answer::Probability), &inputs);
+    assert!(words(more.err().unwrap()).contains("3 columns but 4 classes"));
+    let mut other = options(3, Answer::Probability);
+    other.free[0].input = "wat".into();
+    let other = Pipeline::open(&model, &other, &inputs);
+    assert!(words(other.err().unwrap()).contains("no input `wat`"));
+    assert!(Pipeline::open(&model, &options(3, Answer::Logit), &Inputs::new()).is_err());
+}
+
+/// Gradients are again models: what is written reads back and runs.
+#[test]
+fn a_gradient_is_a_model() {
+    let case = mlp();
+    let inputs = rows_of(&[20], 4);
+    let shapes = proofmark_engine::autodiff::probe(&case, &inputs).unwrap();
+    let wrt = ["x".to_string()];
+    let backward = proofmark_engine::autodiff::vjp(&case, &shapes, "z", "cot", &wrt).unwrap();
+    let read = model(&backward);
+    let mut inputs = inputs.clone();
+    inputs.insert("cot".into(), random(5, &[4, 3]));
+    let run = |graph: &Graph| {
+        let program = compile(graph, EngineKind::Rten, 1).unwrap();
+        program.run(&inputs, &["grad:x"]).unwrap()
+    };
+    assert_eq!(run(&backward), run(read.graph()));
+}
