@@ -48,7 +48,35 @@ unb64() { printf %s "$1" | openssl base64 -d -A; }
 b64hex() { unb64 "$1" | xxd -p -c 1000000; }
 # base64 has one spelling only
 strict64() { [ "$(unb64 "$1" | openssl base64 -A)" = "$1" ]; }
-node() { printf '01%s%s' "$1" "$2" | xxd -r -p | sha; }
+# hashes_of FILE…: one digest a line
+hashes_of() {
+    openssl dgst -sha256 -r "$@" 2>/dev/null | while IFS= read -r line; do
+        printf '%s\n' "${line%% *}"
+    done
+}
+# octal HEX: sets $octal to the bytes as escapes of printf
+octal() {
+    octal='' rest=$1
+    while [ -n "$rest" ]; do
+        byte=$((0x${rest%"${rest#??}"})) rest=${rest#??}
+        octal="$octal\\$((byte / 64))$((byte / 8 % 8))$((byte % 8))"
+    done
+}
+# hash_lines FROM TO: digests of the byte strings in FROM, each a line of octal escapes
+hash_lines() {
+    from=$1 to=$2
+    : >"$to"
+    set --
+    while IFS= read -r line; do
+        printf "$line" >"$tmp/bytes.$#"
+        set -- "$@" "$tmp/bytes.$#"
+        if [ $# -eq 400 ]; then
+            hashes_of "$@" >>"$to"
+            set --
+        fi
+    done <"$from"
+    [ $# -eq 0 ] || hashes_of "$@" >>"$to"
+}
 
 # --- manifest ----------------------------------------------------------------------------------
 
@@ -65,16 +93,32 @@ walk() {
 }
 check_manifest() {
     bad='' listed=0
+    : >"$tmp/stated"
+    : >"$tmp/actual"
+    set --
     while IFS= read -r line || [ -n "$line" ]; do
-        digest=${line%%  *} path=${line#*  }
+        path=${line#*  }
         case $path in
         '' | /* | -* | .* | */.* | */-* | *//* | */ | *[!A-Za-z0-9._/-]*)
             bad="$bad strange:$path"; continue ;;
         esac
         listed=$((listed + 1))
-        if [ -L "$path" ] || [ ! -f "$path" ]; then bad="$bad missing:$path"
-        elif [ "$(sha "$path")" != "$digest" ]; then bad="$bad changed:$path"; fi
+        if [ -L "$path" ] || [ ! -f "$path" ]; then bad="$bad missing:$path"; continue; fi
+        printf '%s\n' "$line" >>"$tmp/stated"
+        set -- "$@" "$path"
+        if [ $# -eq 400 ]; then
+            openssl dgst -sha256 -r "$@" >>"$tmp/actual"
+            set --
+        fi
     done <MANIFEST
+    [ $# -eq 0 ] || openssl dgst -sha256 -r "$@" >>"$tmp/actual"
+    exec 3<"$tmp/actual"
+    while IFS= read -r line; do
+        path=${line#*  } actual=''
+        IFS= read -r actual <&3
+        [ "${line%%  *} *$path" = "$actual" ] || bad="$bad changed:$path"
+    done <"$tmp/stated"
+    exec 3<&-
     jq -Rse 'split("\n")[:-1] | map(.[66:]) | length > 0 and . == unique' MANIFEST \
         >/dev/null 2>&1 || bad="$bad unsorted-or-twice"
     walk .
@@ -87,19 +131,21 @@ check_manifest() {
 
 # check_bundle FILE: writes the payload to $tmp/payload if all is well
 check_bundle() {
-    jq -Rse --arg k "$fingerprint" '
+    jq -Rsr --arg k "$fingerprint" '
         . as $raw | fromjson | .dsseEnvelope as $e
         | {dsseEnvelope: {payload: $e.payload, payloadType: "application/vnd.in-toto+json",
                           signatures: [{keyid: $k, sig: $e.signatures[0].sig}]},
            mediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
            verificationMaterial: {publicKey: {hint: $k}}}
-        | tojson == $raw' "$1" >/dev/null 2>&1 || return 1
-    payload=$(jq -r .dsseEnvelope.payload "$1")
-    sig=$(jq -r '.dsseEnvelope.signatures[0].sig' "$1")
-    strict64 "$payload" && strict64 "$sig" || return 1
+        | if tojson == $raw then $e.payload, $e.signatures[0].sig else error("form") end' \
+        "$1" >"$tmp/parts" 2>/dev/null || return 1
+    { IFS= read -r payload && IFS= read -r sig; } <"$tmp/parts" || return 1
     unb64 "$payload" >"$tmp/payload"
     unb64 "$sig" >"$tmp/sig"
-    length=$(jq -Rs utf8bytelength "$tmp/payload")
+    [ "$(openssl base64 -A -in "$tmp/payload")" = "$payload" ] || return 1
+    [ "$(openssl base64 -A -in "$tmp/sig")" = "$sig" ] || return 1
+    length=$((${#payload} / 4 * 3))
+    case $payload in *==) length=$((length - 2)) ;; *=) length=$((length - 1)) ;; esac
     { printf 'DSSEv1 28 application/vnd.in-toto+json %s ' "$length"; unb64 "$payload"; } \
         >"$tmp/pae"
     openssl dgst -sha256 -verify keys/statement.pub.pem -signature "$tmp/sig" "$tmp/pae" \
@@ -124,7 +170,7 @@ check_seal() {
     else fail "manifest signature"; fi
 }
 check_attestations() {
-    echo '{}' >"$tmp/attested.json"
+    : >"$tmp/attested"
     for file in attestations/*; do
         [ -f "$file" ] || continue
         name=${file#attestations/}
@@ -135,16 +181,22 @@ check_attestations() {
         if check_bundle "$file"; then
             digest=$(sha "$tmp/payload")
             unb64 "$payload" >"$tmp/statement-$digest"
-            jq --arg n "$name" --arg d "$digest" '.[$n] = $d' "$tmp/attested.json" \
-                >"$tmp/attested.new"
-            jq . "$tmp/attested.new" >"$tmp/attested.json"
+            printf '%s %s\n' "$name" "$digest" >>"$tmp/attested"
             ok "attestation $name: statement $digest"
         else fail "attestation $name"; fi
     done
+    jq -Rn 'reduce (inputs | split(" ")) as $line ({}; .[$line[0]] = $line[1])' "$tmp/attested" \
+        >"$tmp/attested.json"
 }
 
 # --- log ---------------------------------------------------------------------------------------
 
+# hexadecimal to octal escapes, as a definition for jq
+jq_octal='
+    def digit: if . >= 97 then . - 87 else . - 48 end;
+    def octal: explode | [range(0; length; 2) as $i
+        | (.[$i] | digit) * 16 + (.[$i + 1] | digit)
+        | "\\\(. / 64 | floor)\(. / 8 % 8 | floor)\(. % 8)"] | join("");'
 # load_vkey FILE: name, key id and key of an Ed25519 verifier key
 load_vkey() {
     IFS= read -r vkey <"$1" || return 1
@@ -180,26 +232,26 @@ open_checkpoint() {
     root=$(b64hex "$root64")
     signed_by "$tmp/text" "$sigline" keys/log.pub.pem
 }
-# root_of N: root over the first N leaf hashes in $tmp/leaves (RFC 6962, section 2.1)
+# root_of N: sets $found_root to the root over the first N leaf hashes (RFC 6962, section 2.1)
 root_of() {
-    stack='' count=0
-    while [ "$count" -lt "$1" ] && IFS= read -r hash; do
-        height=0
-        while [ "${stack%%:*}" = "$height" ]; do
-            top=${stack%% *} stack=${stack#* }
-            hash=$(node "${top#*:}" "$hash")
-            height=$((height + 1))
-        done
-        stack="$height:$hash $stack"
-        count=$((count + 1))
-    done <"$tmp/leaves"
-    [ "$count" -eq "$1" ] || return 1
-    if [ "$count" -eq 0 ]; then printf '' | sha; return 0; fi
-    set -- $stack
-    hash=${1#*:}
-    shift
-    for part; do hash=$(node "${part#*:}" "$hash"); done
-    printf %s "$hash"
+    jq -Rn --argjson n "$1" '[limit($n; inputs)] | if length == $n then .[] else error end' \
+        -r "$tmp/leaves" >"$tmp/level" 2>/dev/null || return 1
+    if [ "$1" -eq 0 ]; then found_root=$(printf '' | sha); return 0; fi
+    nodes=$1
+    while [ "$nodes" -gt 1 ]; do
+        # pairs are hashed, an odd last one moves up as it is
+        jq -Rnr "$jq_octal"'
+            [inputs] as $h | range(0; ($h | length) - 1; 2)
+            | "\\001" + ($h[.] | octal) + ($h[. + 1] | octal)' "$tmp/level" >"$tmp/pairs"
+        hash_lines "$tmp/pairs" "$tmp/upper"
+        if [ $((nodes % 2)) -eq 1 ]; then
+            while IFS= read -r line; do :; last=$line; done <"$tmp/level"
+            printf '%s\n' "$last" >>"$tmp/upper"
+        fi
+        while IFS= read -r line; do printf '%s\n' "$line"; done <"$tmp/upper" >"$tmp/level"
+        nodes=$(((nodes + 1) / 2))
+    done
+    IFS= read -r found_root <"$tmp/level"
 }
 # tile_suffix INDEX WIDTH: file name of a tile (C2SP tlog-tiles)
 tile_suffix() {
@@ -234,27 +286,26 @@ check_log() {
         file=log/tile/entries/$(tile_suffix "$tile" "$width")
         [ -f "$file" ] || { fail "log: $file is missing"; return; }
         # big-endian 16-bit length, then the entry
-        xxd -p -c 1000000 "$file" | jq -Rsr --argjson width "$width" '
-            def number: explode | reduce .[] as $c
-                (0; . * 16 + (if $c > 96 then $c - 87 else $c - 48 end));
+        xxd -p -c 1000000 "$file" | jq -Rsr --argjson width "$width" "$jq_octal"'
+            def number: explode | reduce .[] as $c (0; . * 16 + ($c | digit));
             split("\n") | join("") as $hex
             | {at: 0, out: []}
             | until(.at >= ($hex | length);
                 ($hex[.at:.at + 4] | number) as $n
                 | .at as $from | .out += [$hex[$from + 4:$from + 4 + 2 * $n]]
                 | .at += 4 + 2 * $n)
-            | if .at == ($hex | length) and (.out | length) == $width then .out[]
+            | if .at == ($hex | length) and (.out | length) == $width then .out[] | octal
               else error("bundle") end' >"$tmp/bundle" 2>/dev/null \
             || { fail "log: $file is damaged"; return; }
-        while IFS= read -r hex; do
-            printf '00%s' "$hex" | xxd -r -p | sha >>"$tmp/leaves"
-            echo >>"$tmp/leaves"
-            printf %s "$hex" | xxd -r -p >>"$tmp/entries"
-            echo >>"$tmp/entries"
-        done <"$tmp/bundle"
+        while IFS= read -r line; do
+            printf "$line\\n" >>"$tmp/entries"
+            printf '%s\n' "\\000$line"
+        done <"$tmp/bundle" >"$tmp/prefixed"
+        hash_lines "$tmp/prefixed" "$tmp/hashes"
+        while IFS= read -r line; do printf '%s\n' "$line"; done <"$tmp/hashes" >>"$tmp/leaves"
         tile=$((tile + 1))
     done
-    if [ "$(root_of "$size")" = "$root" ]; then
+    if root_of "$size" && [ "$found_root" = "$root" ]; then
         log_size=$size
         ok "log: $size entries of $origin give the signed root"
     else fail "log: the entries do not give the signed root"; fi
@@ -264,41 +315,53 @@ check_log() {
 
 # check_proof NAME: inclusion of the entry in the proof; the entry goes to $tmp/leaf
 check_proof() {
-    path='' state=head after='' line=''
-    exec 3<"proofs/$1.tlog-proof" || return 1
-    IFS= read -r line <&3 && [ "$line" = "c2sp.org/tlog-proof@v1" ] || { exec 3<&-; return 1; }
+    # strict base64 to octal escapes: the entry, then the path; checkpoint compared as it stands
+    jq -Rsr --arg checkpoint "$checkpoint" '
+        def sextet: if . >= 97 and . <= 122 then . - 71 elif . >= 65 and . <= 90 then . - 65
+            elif . >= 48 and . <= 57 then . + 4 elif . == 43 then 62 elif . == 47 then 63
+            else error("base64") end;
+        def bytes: (if endswith("==") then 2 elif endswith("=") then 1 else 0 end) as $pad
+            | (if length % 4 == 0 then . else error("base64") end)
+            | .[:length - $pad] | explode | map(sextet) | . as $v
+            | [range(0; length; 4) as $i
+                | $v[$i] * 262144 + $v[$i + 1] * 4096 + ($v[$i + 2] // 0) * 64 + ($v[$i + 3] // 0)
+                | (. / 65536 | floor), (. / 256 | floor) % 256, . % 256]
+            | if .[length - $pad:] == [range($pad) | 0] then .[:length - $pad]
+              else error("base64") end;
+        def octal: map("\\\(. / 64 | floor)\(. / 8 % 8 | floor)\(. % 8)") | join("");
+        index("\n\n") as $cut
+        | if .[$cut + 2:] != $checkpoint then error("checkpoint") else .[:$cut] end
+        | split("\n")
+        | if .[0] != "c2sp.org/tlog-proof@v1" or (.[1] | startswith("extra ") | not)
+            or (.[2] | startswith("index ") | not) then error("form") else . end
+        | .[2][6:], (.[1][6:] | bytes | octal),
+          (.[3:][] | bytes | if length == 32 then octal else error("hash") end)' \
+        "proofs/$1.tlog-proof" >"$tmp/proof" 2>/dev/null || return 1
+    exec 3<"$tmp/proof"
+    IFS= read -r index <&3
     IFS= read -r line <&3
-    case $line in "extra "*) leaf64=${line#extra } ;; *) exec 3<&-; return 1 ;; esac
-    IFS= read -r line <&3
-    case $line in "index "*) index=${line#index } ;; *) exec 3<&-; return 1 ;; esac
     case $index in 0) ;; '' | 0* | *[!0-9]*) exec 3<&-; return 1 ;; esac
-    while IFS= read -r line <&3 && [ -n "$line" ]; do
-        strict64 "$line" || { exec 3<&-; return 1; }
-        path="$path $(b64hex "$line")"
-    done
-    while IFS= read -r line <&3; do printf '%s\n' "$line"; done >"$tmp/checkpoint"
-    exec 3<&-
-    strict64 "$leaf64" || return 1
-    [ "$(sha "$tmp/checkpoint")" = "$(sha log/checkpoint)" ] || return 1
-    vname=$log_vname vid=$log_vid
-    open_checkpoint "$tmp/checkpoint" || return 1
-    [ "$index" -lt "$size" ] || return 1
-    unb64 "$leaf64" >"$tmp/leaf"
-    hash=$({ printf '\000'; unb64 "$leaf64"; } | sha)
-    at=$index last=$((size - 1))
-    for sibling in $path; do
-        [ "$last" -gt 0 ] || return 1
+    [ "$index" -lt "$log_size" ] || { exec 3<&-; return 1; }
+    printf "$line" >"$tmp/leaf"
+    hash=$(printf "\\000$line" | sha)
+    at=$index last=$((log_size - 1)) good=yes
+    while IFS= read -r sibling <&3; do
+        [ "$last" -gt 0 ] || { good=no; break; }
+        octal "$hash"
         if [ $((at % 2)) -eq 1 ] || [ "$at" -eq "$last" ]; then
-            hash=$(node "$sibling" "$hash")
+            hash=$(printf "\\001$sibling$octal" | sha)
             while [ $((at % 2)) -eq 0 ] && [ "$at" -ne 0 ]; do
                 at=$((at / 2)) last=$((last / 2))
             done
-        else hash=$(node "$hash" "$sibling"); fi
+        else hash=$(printf "\\001$octal$sibling" | sha); fi
         at=$((at / 2)) last=$((last / 2))
     done
-    [ "$last" -eq 0 ] && [ "$hash" = "$root" ]
+    exec 3<&-
+    [ "$good" = yes ] && [ "$last" -eq 0 ] && [ "$hash" = "$log_root" ]
 }
 check_proofs() {
+    checkpoint=$(jq -Rsj . log/checkpoint; printf x)
+    checkpoint=${checkpoint%x}
     for file in proofs/*; do
         [ -f "$file" ] || continue
         name=${file#proofs/}
@@ -310,7 +373,7 @@ check_proofs() {
         elif ! jq -e --arg n "$name" --slurpfile a "$tmp/attested.json" \
             '.format == "proofmark.entry/1" and .statement == $a[0][$n]' "$tmp/leaf" >/dev/null 2>&1
         then fail "proof $name: the entry is about another statement"
-        else ok "proof $name: $(jq -r .kind "$tmp/leaf") at $index of $size"; fi
+        else ok "proof $name: $(jq -r .kind "$tmp/leaf") at $index of $log_size"; fi
     done
     for file in attestations/*.sigstore.json; do
         [ -f "$file" ] || continue
@@ -356,9 +419,9 @@ check_order() {
         while IFS= read -r line; do fail "order: $line"; done <"$tmp/faults"
     else ok "order: plan, then run start, then results, by index"; fi
     ok "entries: $(jq -r '"\(map(select(.kind == "plan")) | length) plans and " +
-        "\(map(.run // empty) | unique | length) runs in the log; never ended: " +
+        "\(map(.run // empty) | unique | length) runs in the log, never ended: " +
         "\(((map(select(.kind == "run-start") | .run) | unique)
-            - (map(select(.kind == "run-end") | .run) | unique)) | join(" "))"' "$tmp/log.json")"
+            - (map(select(.kind == "run-end") | .run) | unique)) | length)"' "$tmp/log.json")"
     jq -r '.[] | select(.kind == "tombstone") | .artefact' "$tmp/log.json" >"$tmp/erased"
     while IFS= read -r digest; do
         if [ -e "artefacts/$digest" ]; then fail "artefact $digest: erased, yet here"
@@ -378,7 +441,8 @@ check_anchors() {
         name=${name%.checkpoint}
         vname=$log_vname vid=$log_vid
         if ! open_checkpoint "$file"; then fail "anchor $name: checkpoint signature"; continue; fi
-        if [ "$size" -gt "$log_size" ] || [ "$(root_of "$size")" != "$root" ]; then
+        if [ "$size" -gt "$log_size" ] || ! root_of "$size" \
+            || [ "$found_root" != "$root" ]; then
             fail "anchor $name: the log does not extend the anchored checkpoint"
             continue
         fi

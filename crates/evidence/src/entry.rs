@@ -154,9 +154,7 @@ impl Entry {
         if let Some(key) = self.extra.keys().find(|key| OWN_KEYS.contains(&key.as_str())) {
             return Err(EntryError::Collision(key.clone()));
         }
-        if self.kind.as_str().is_empty() {
-            return Err(EntryError::Shape("its kind is empty".to_owned()));
-        }
+        self.check_names()?;
         let leaf = canonical::to_vec(self)?;
         if leaf.len() > LEAF_BYTES_MAX {
             return Err(EntryError::TooLong(leaf.len()));
@@ -178,7 +176,20 @@ impl Entry {
             return Err(EntryError::Format(entry.format));
         }
         time::check(&entry.time)?;
+        entry.check_names()?;
         Ok(entry)
+    }
+
+    // Kind and run are shown to people, on terminals too.
+    fn check_names(&self) -> Result<(), EntryError> {
+        let bad = |name: &str| {
+            name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control)
+        };
+        if bad(self.kind.as_str()) || self.run.as_deref().is_some_and(bad) {
+            let fault = "its kind or run is empty, too long or holds control characters";
+            return Err(EntryError::Shape(fault.to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -208,6 +219,8 @@ pub enum EntryError {
 /// Entry bundles carry a 16-bit length (C2SP tlog-tiles, "Log entries").
 pub const LEAF_BYTES_MAX: usize = u16::MAX as usize;
 
+/// Names are shown in one line.
+const NAME_BYTES_MAX: usize = 200;
 const OWN_KEYS: [&str; 5] = ["format", "kind", "time", "run", "statement"];
 
 #[cfg(test)]
@@ -241,6 +254,9 @@ mod tests {
             assert!(Entry::parse(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(entry.clone().with("kind", "x").to_leaf().is_err(), "collision");
+        for run in ["", "a\u{1b}[2J", &"r".repeat(201)] {
+            assert!(entry.clone().run(run).to_leaf().is_err(), "{run:?}");
+        }
         assert!(entry.clone().with("x", "y".repeat(70_000)).to_leaf().is_err(), "too long");
         let unknown = text.replace("run-start", "moon-phase");
         let kept = Entry::parse(unknown.as_bytes()).unwrap();
