@@ -261,7 +261,8 @@ mod tests {
         assert!((value(&report, "m/test/accuracy/class:good") - 30.0 / 52.0).abs() < 1e-12);
         assert_eq!(value(&report, "m/test/majority_baseline"), 0.52);
         assert_eq!(value(&report, "m/test/accuracy/group:sex=female"), (30.0 + 8.0) / 50.0);
-        assert!(value(&report, "m/test/auc") > 0.9);
+        // Pairs won: 40 x 48 against the low rows, 4 x (1 + ... + 12) against the fifths.
+        assert!((value(&report, "m/test/auc") - 2232.0 / 2496.0).abs() < 1e-12);
         assert_eq!(report.refused.len(), 1);
         assert!(report.refused[0].reason.contains("29 rows"));
         assert!(!report.measurements.iter().any(|m| m.id.contains("other")));

@@ -249,3 +249,6 @@ fn unit(scale: Scale) -> &'static str {
 
 /// Stands for the threat's name in the ids of an ad-hoc attack.
 const AD_HOC: &str = "ad-hoc";
+
+#[cfg(test)]
+mod tests;
