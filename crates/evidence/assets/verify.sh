@@ -274,7 +274,7 @@ check_log() {
         fail "log key: keys/log.vkey and keys/log.pub.pem do not agree"
         return
     fi
-    log_vname=$vname log_vid=$vid
+    log_vname=$vname log_vid=$vid log_vpub=$vpub
     if ! open_checkpoint log/checkpoint; then fail "log: checkpoint signature"; return; fi
     log_root=$root
     : >"$tmp/leaves"
@@ -471,7 +471,7 @@ check_cosignature() {
     if load_vkey "$stem.vkey" && IFS= read -r line <"$stem.cosig" \
         && printf '302a300506032b6570032100%s' "$vpub" | xxd -r -p \
         | openssl pkey -pubin -inform DER -out "$tmp/witness.pem" 2>/dev/null \
-        && [ "$vname+$vid" != "$log_vname+$log_vid" ] \
+        && [ "$vpub" != "$log_vpub" ] \
         && signed_by "$tmp/text" "$line" "$tmp/witness.pem"
     then ok "anchor $name: $size entries co-signed by $vkey"
     else fail "anchor $name: co-signature"; fi
@@ -533,6 +533,10 @@ check_artefacts() {
 }
 
 check_manifest
+if [ -n "$strange" ]; then
+    echo "not consistent: links or special files, nothing else was read"
+    exit 1
+fi
 check_signer
 check_seal
 check_attestations

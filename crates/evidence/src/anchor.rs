@@ -76,7 +76,7 @@ impl Anchor {
         let own = Note::parse(checkpoint)?;
         let verifier = Verifier::parse(vkey)?;
         let line = format!("{}\n", line.strip_suffix('\n').unwrap_or(line));
-        if own.verify(&verifier).is_ok() {
+        if own.is_signed_with(verifier.key()) {
             return Err(AnchorError::SameKey(verifier.name().to_owned()));
         }
         let cosigned = Note::parse(&format!("{}\n{line}", own.text()))?;
@@ -321,10 +321,13 @@ mod tests {
 
         let other = sign_line("witness.invalid", &second, "another text\n").unwrap();
         assert!(Anchor::cosignature("w", &note, &other, &verifier.vkey()).is_err());
-        let self_signed = sign_line(own_verifier.name(), &own, &checkpoint.text()).unwrap();
-        assert!(matches!(
-            Anchor::cosignature("w", &note, &self_signed, &own_verifier.vkey()),
-            Err(AnchorError::SameKey(_))
-        ));
+        for name in [own_verifier.name(), "another.name"] {
+            let alias = Verifier::new(name, own.public()).unwrap();
+            let line = sign_line(name, &own, &checkpoint.text()).unwrap();
+            assert!(matches!(
+                Anchor::cosignature("w", &note, &line, &alias.vkey()),
+                Err(AnchorError::SameKey(_))
+            ));
+        }
     }
 }

@@ -128,6 +128,11 @@ impl Note {
         }
         if seen { Ok(()) } else { Err(NoteError::Unsigned(verifier.vkey())) }
     }
+
+    /// Whether `key` made any of the signatures, under whatever name.
+    pub fn is_signed_with(&self, key: &LogPublicKey) -> bool {
+        self.signatures.iter().any(|line| key.verify(self.text.as_bytes(), &line.signature))
+    }
 }
 
 /// The signature line (with newline) of `key` under `name` over `text`.

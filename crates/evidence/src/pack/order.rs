@@ -80,6 +80,18 @@ impl Ledger {
         text
     }
 
+    /// Whether every cited run has one of the anchored `sizes` between its plan and its start: only
+    /// then does a second party, and not the provider alone, speak for their order.
+    pub(super) fn is_order_anchored(&self, attested: &BTreeSet<Digest>, sizes: &[u64]) -> bool {
+        let mut cited = self.runs.values().filter(|run| run.is_cited(attested)).peekable();
+        cited.peek().is_some()
+            && cited.all(|run| {
+                let Some((start, Some(plan))) = run.starts.first() else { return false };
+                let Some(planned) = self.plans.get(plan) else { return false };
+                sizes.iter().any(|size| planned < size && size <= start)
+            })
+    }
+
     fn run_fault(&self, run: &Run, attested: &BTreeSet<Digest>) -> Option<String> {
         let Some((start, Some(plan))) = run.starts.first() else {
             return Some("no start in the log that names its plan".to_owned());
@@ -171,5 +183,9 @@ mod tests {
         assert!(!ledger.faults(&without_plan).is_empty());
         let summary = ledger.summary(&without_plan);
         assert!(summary.contains("never ended: r"), "{summary}");
+        for (sizes, anchored) in [(&[1][..], true), (&[0, 2, 3], false), (&[], false)] {
+            assert_eq!(ledger.is_order_anchored(&without_plan, sizes), anchored, "{sizes:?}");
+        }
+        assert!(!ledger.is_order_anchored(&BTreeSet::new(), &[1]));
     }
 }

@@ -38,6 +38,9 @@ pub struct PackReport {
     pub erased: Vec<Erasure>,
     /// Anchors whose checkpoint the log extends.
     pub anchors: Vec<AnchorNote>,
+    /// Whether, for every cited run, an anchor covers the plan but not yet the start of the run.
+    /// Otherwise their order is attested by the provider's own key only.
+    pub order_anchored: bool,
 }
 
 /// One check.
@@ -94,7 +97,9 @@ impl PackReport {
 pub fn verify_pack(dir: &Path, expected_signer: Option<&Digest>) -> PackReport {
     let mut report = PackReport::default();
     let pack = Pack { dir };
-    pack.check_manifest(&mut report);
+    if !pack.check_manifest(&mut report) {
+        return report;
+    }
     let keys = pack.keys();
     let Some((key, verifier)) = keys.as_ref().ok() else {
         report.add("keys", keys.map(|_| String::new()));
@@ -108,8 +113,10 @@ pub fn verify_pack(dir: &Path, expected_signer: Option<&Digest>) -> PackReport {
     let checkpoint = log.as_ref().map(|log| log.checkpoint_text().to_owned());
     pack.check_proofs(verifier, checkpoint.as_deref(), &attested, &mut report);
     if let Some(log) = &log {
-        pack.check_entries(log, &attested, &mut report);
+        let ledger = pack.check_entries(log, &attested, &mut report);
         pack.check_anchors(log, verifier, &mut report);
+        let sizes: Vec<u64> = report.anchors.iter().map(|anchor| anchor.size).collect();
+        report.order_anchored = ledger.is_order_anchored(&digests(&attested), &sizes);
     }
     pack.check_facts(&attested, &mut report);
     pack.check_artefacts(&mut report);
@@ -126,7 +133,12 @@ struct Pack<'a> {
 type Attested = BTreeMap<String, (Digest, Value)>;
 
 impl Pack<'_> {
-    fn check_manifest(&self, report: &mut PackReport) {
+    // Returns whether the folder is a plain tree of files, so that the rest may read it.
+    fn check_manifest(&self, report: &mut PackReport) -> bool {
+        if let Err(error) = manifest::survey(self.dir) {
+            report.add("manifest", Err(error.to_string()));
+            return false;
+        }
         let outcome =
             self.text(MANIFEST).and_then(|text| manifest::parse(&text)).and_then(|listed| {
                 match manifest::compare(self.dir, &listed) {
@@ -135,6 +147,7 @@ impl Pack<'_> {
                 }
             });
         report.add("manifest", outcome);
+        true
     }
 
     fn keys(&self) -> Result<(StatementPublicKey, Verifier), String> {
@@ -252,8 +265,8 @@ impl Pack<'_> {
         }
     }
 
-    fn check_entries(&self, log: &Log, attested: &Attested, report: &mut PackReport) {
-        let digests: BTreeSet<Digest> = attested.values().map(|(digest, _)| *digest).collect();
+    fn check_entries(&self, log: &Log, attested: &Attested, report: &mut PackReport) -> Ledger {
+        let digests = digests(attested);
         let mut ledger = Ledger::default();
         let mut faults = Vec::new();
         let mut erased = Vec::new();
@@ -278,6 +291,7 @@ impl Pack<'_> {
         let order = || "plan, then run start, then results, by index".to_owned();
         report.add("order", list(ledger.faults(&digests), order));
         report.erased = erased;
+        ledger
     }
 
     fn check_anchors(&self, log: &Log, verifier: &Verifier, report: &mut PackReport) {
@@ -424,6 +438,10 @@ impl Pack<'_> {
         }
         durable::read_bounded(&full, bytes_max).map_err(|e| e.to_string())
     }
+}
+
+fn digests(attested: &Attested) -> BTreeSet<Digest> {
+    attested.values().map(|(digest, _)| *digest).collect()
 }
 
 fn list(faults: Vec<String>, good: impl FnOnce() -> String) -> Result<String, String> {

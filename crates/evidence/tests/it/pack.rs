@@ -69,6 +69,7 @@ fn a_good_pack_passes_both_verifiers() {
         assert_ne!(shell, Some(false));
         assert_eq!(report.erased.len(), 1);
         assert_eq!(report.anchors.len(), usize::from(recipe.anchored));
+        assert_eq!(report.order_anchored, recipe.anchored);
         let (report, shell) = judge(&built.dir, Some(&built.fingerprint()));
         assert!(report.authenticated);
         assert!(report.verdict().starts_with("consistent; signed by"), "{}", report.verdict());

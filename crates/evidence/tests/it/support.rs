@@ -12,6 +12,7 @@ use proofmark_evidence::entry::{Entry, EntryKind, PLAN_KEY};
 use proofmark_evidence::keys::{LogKey, StatementKey};
 use proofmark_evidence::log::Log;
 use proofmark_evidence::note::{Verifier, sign_line};
+use proofmark_evidence::pack::facts::Facts;
 use proofmark_evidence::pack::{Fact, PackWriter, Sealed};
 use proofmark_evidence::statement::Statement;
 use proofmark_evidence::store::Store;
@@ -108,24 +109,8 @@ pub fn build(recipe: &Recipe) -> Built {
 
     let dir = work.path().join("pack");
     let pack = PackWriter::create(&dir).unwrap();
-    pack.report(&format!(
-        "<!doctype html><title>Report</title><style>[data-fact] {{ font-weight: bold }}</style>\n\
-         <p>Accuracy <span data-fact=\"accuracy\">{}</span>, tiny \
-         <span data-fact=\"tiny\">2.5e-7</span>.</p>\n",
-        recipe.shown
-    ))
-    .unwrap();
-    let fact = |pointer: &str, value: Value, text: &str| Fact {
-        statement: result_digest,
-        pointer: pointer.to_owned(),
-        value,
-        text: text.to_owned(),
-    };
-    let facts = BTreeMap::from([
-        ("accuracy".to_owned(), fact("/predicate/accuracy/value", json!(recipe.value), "75.0 %")),
-        ("tiny".to_owned(), fact("/predicate/a~1b/1", json!(2.5e-7), "2.5e-7")),
-    ]);
-    pack.facts(&facts).unwrap();
+    pack.report(&html(recipe)).unwrap();
+    pack.facts(&facts(recipe, result_digest)).unwrap();
     pack.data("plan.json", br#"{"threshold":0.7}"#).unwrap();
     if let Some(index) = places.get("plan") {
         pack.attestation("plan", &plan, &log, *index).unwrap();
@@ -143,6 +128,27 @@ pub fn build(recipe: &Recipe) -> Built {
     }
     let sealed = pack.seal(&key, &verifier, json!({"system": "demo", "time": TIME})).unwrap();
     Built { work, dir, key, sealed, early_checkpoint }
+}
+
+fn html(recipe: &Recipe) -> String {
+    format!(
+        "<!doctype html><title>Report</title><style>[data-fact] {{ font-weight: bold }}</style>\n\
+         <p>Accuracy <span data-fact=\"accuracy\">{}</span>, tiny \
+         <span data-fact=\"tiny\">2.5e-7</span>.</p>\n",
+        recipe.shown
+    )
+}
+
+fn facts(recipe: &Recipe, statement: Digest) -> Facts {
+    let fact = |pointer: &str, value: Value, text: &str| Fact {
+        statement,
+        pointer: pointer.to_owned(),
+        value,
+        text: text.to_owned(),
+    };
+    let accuracy = fact("/predicate/accuracy/value", json!(recipe.value), "75.0 %");
+    let tiny = fact("/predicate/a~1b/1", json!(2.5e-7), "2.5e-7");
+    BTreeMap::from([("accuracy".to_owned(), accuracy), ("tiny".to_owned(), tiny)])
 }
 
 fn witnessed(checkpoint: &str) -> Anchor {
