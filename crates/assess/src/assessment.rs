@@ -451,8 +451,8 @@ fn evidence(results: &[ProbeRecord]) -> Evidence<'_> {
 
 /// Digits of the plan's digest in a run id: enough to tell plans apart by eye.
 const RUN_ID_DIGITS: usize = 8;
-/// Ids are made of names of the declaration; longer ones are a mistake.
-const ID_CHARS_MAX: usize = 300;
+/// A fact id, with its suffixes, is at most 200 bytes long in a pack.
+const ID_CHARS_MAX: usize = 140;
 
 #[cfg(test)]
 mod tests;

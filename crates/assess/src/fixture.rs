@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proofmark_evidence::keys::{LogKey, StatementKey};
+use proofmark_evidence::keys::{LogKey, LogPublicKey, StatementKey};
 use proofmark_evidence::log::Log;
 use proofmark_evidence::store::Store;
 use proofmark_schema::measurement::{
@@ -207,15 +207,18 @@ pub struct Desk {
     pub log: Log,
     pub store: Store,
     pub key: StatementKey,
+    pub log_key: LogPublicKey,
 }
 
 impl Desk {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = LogKey::generate().unwrap().into_demo();
+        let log_key = key.public();
         let log = Log::create(&dir.path().join("log"), "credit-DEMO", key).unwrap();
         let store = Store::new(&dir.path().join("artefacts"));
-        Self { dir, log, store, key: StatementKey::generate().unwrap().into_demo() }
+        let key = StatementKey::generate().unwrap().into_demo();
+        Self { dir, log, store, key, log_key }
     }
 
     pub fn register<'a>(&'a mut self, now: &'a dyn Fn() -> String) -> Register<'a> {
@@ -261,6 +264,7 @@ pub struct FakeRunner {
     pub cancel_at: Option<usize>,
     pub fail: Option<&'static str>,
     pub change: Option<fn(&mut Measurement)>,
+    pub attack_success: Option<fn(&[f64]) -> Vec<f64>>,
 }
 
 impl Runner for FakeRunner {
@@ -279,7 +283,11 @@ impl Runner for FakeRunner {
                 ..ProbeOutcome::default()
             },
             ProbeKind::Accuracy => accuracy(&probe.model),
-            ProbeKind::Evasion { eps, .. } => evasion(eps),
+            ProbeKind::Evasion { eps, .. } => {
+                let turned =
+                    |eps: &[f64]| eps.iter().map(|e| 1.0 - (0.7 - 6.0 * e) / 0.765).collect();
+                evasion(eps, &self.attack_success.unwrap_or(turned)(eps))
+            }
         };
         if let (Some(change), ProbeKind::Accuracy) = (self.change, &probe.kind) {
             outcome.measurements.iter_mut().for_each(change);
@@ -343,16 +351,16 @@ fn accuracy(model: &str) -> ProbeOutcome {
     ProbeOutcome { measurements, validity: vec![warn], notes, artefacts: vec![] }
 }
 
-fn evasion(eps: &[f64]) -> ProbeOutcome {
+fn evasion(eps: &[f64], turned: &[f64]) -> ProbeOutcome {
     let mut measurements = Vec::new();
     let mut clean = figure("clean_accuracy", "mlp", 0.765);
     clean.id = "mlp/test/clean_accuracy/applicant".into();
     clean.subject.threat = Some("applicant".into());
     measurements.push(clean);
-    for eps in eps {
+    for (eps, turned) in eps.iter().zip(turned) {
         let value = 0.7 - 6.0 * eps;
         measurements.push(robust(*eps, value));
-        let mut success = figure("attack_success", "mlp", 1.0 - value / 0.765);
+        let mut success = figure("attack_success", "mlp", *turned);
         success.id = format!("mlp/test/attack_success/applicant/{eps}");
         (success.subject.threat, success.subject.eps) = (Some("applicant".into()), Some(*eps));
         measurements.push(success);

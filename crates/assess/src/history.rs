@@ -39,6 +39,8 @@ pub struct RunRecord {
     pub verdict: Option<(Stored, u64)>,
     /// When it ended; `None`: it never ended.
     pub ended: Option<String>,
+    /// Index of the end leaf.
+    pub end_index: Option<u64>,
     /// Whether every probe gave its figures; false until it ended.
     pub complete: bool,
     /// Number of verdicts per state, from the signed verdicts.
@@ -142,6 +144,7 @@ impl Fold {
                 let complete = entry.extra.get(COMPLETE_KEY).and_then(|v| v.as_bool());
                 let run = self.of_run(index, entry)?;
                 run.ended = Some(entry.time.clone());
+                run.end_index = Some(index);
                 run.complete = complete.unwrap_or(false);
             }
             _ => {}
@@ -168,6 +171,7 @@ impl Fold {
             results: Vec::new(),
             verdict: None,
             ended: None,
+            end_index: None,
             complete: false,
             states: Vec::new(),
             probes: terms.plan.probes.len(),

@@ -10,9 +10,13 @@
 )]
 
 pub mod assessment;
+pub mod document;
+pub mod dossier;
+pub mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod history;
+pub mod html;
 pub mod judge;
 pub mod matrix;
 pub mod plan;
@@ -20,3 +24,4 @@ pub mod predicate;
 pub mod register;
 pub mod registration;
 pub mod runner;
+pub mod svg;
