@@ -312,7 +312,8 @@ fn outputs(source: &GraphProto) -> Result<Vec<ValueInfo>, LoadError> {
 /// Every value has one origin.
 fn unique(graph: &Graph) -> Result<(), LoadError> {
     let inputs = graph.inputs.iter().map(|i| i.name.as_str());
-    let mut seen: BTreeSet<&str> = inputs.chain(graph.constants.keys().map(String::as_str)).collect();
+    let mut seen: BTreeSet<&str> =
+        inputs.chain(graph.constants.keys().map(String::as_str)).collect();
     for name in graph.nodes.iter().flat_map(|n| &n.outputs).filter(|n| !n.is_empty()) {
         if !seen.insert(name) {
             return Err(LoadError::Duplicate { name: name.clone(), what: "values" });
@@ -380,9 +381,7 @@ fn node(
         attributes: BTreeMap::new(),
     };
     let name = label(&node);
-    let calls = |f: &&onnx::FunctionProto| {
-        f.name == node.op && canonical(&f.domain) == node.domain
-    };
+    let calls = |f: &&onnx::FunctionProto| f.name == node.op && canonical(&f.domain) == node.domain;
     if let Some(f) = proto.functions.iter().find(calls) {
         return Err(LoadError::Function { node: name, function: f.name.clone() });
     }
@@ -445,9 +444,8 @@ fn label(node: &Node) -> String {
 fn value(t: &TensorProto, files: &mut Files) -> Result<Value, LoadError> {
     let (shape, _) = t.shape()?;
     fn of<T>(t: &TensorProto, shape: Vec<usize>, data: Vec<T>) -> Result<Tensor<T>, LoadError> {
-        Tensor::new(shape, data).ok_or_else(|| {
-            TensorError::Shape { name: t.name.clone(), dims: t.dims.clone() }.into()
-        })
+        Tensor::new(shape, data)
+            .ok_or_else(|| TensorError::Shape { name: t.name.clone(), dims: t.dims.clone() }.into())
     }
     Ok(match files.elements(t)? {
         Elements::F32(v) => Value::F32(of(t, shape, v)?),
@@ -497,13 +495,11 @@ fn info(v: &ValueInfoProto) -> Result<ValueInfo, LoadError> {
         })?),
     };
     let dim = |d: &Dimension| match d {
-        Dimension::Value(n) => usize::try_from(*n)
-            .map(Dim::Fixed)
-            .or_else(|_| match n {
-                // Old exporters write -1 for an open size.
-                -1 => Ok(Dim::Dynamic(String::new())),
-                _ => Err(LoadError::Size { name: v.name.clone(), size: *n }),
-            }),
+        Dimension::Value(n) => usize::try_from(*n).map(Dim::Fixed).or_else(|_| match n {
+            // Old exporters write -1 for an open size.
+            -1 => Ok(Dim::Dynamic(String::new())),
+            _ => Err(LoadError::Size { name: v.name.clone(), size: *n }),
+        }),
         Dimension::Param(name) => Ok(Dim::Dynamic(name.clone())),
         Dimension::Unknown => Ok(Dim::Dynamic(String::new())),
     };

@@ -25,13 +25,14 @@ mod op;
 mod pool;
 mod reduce;
 mod registry;
+mod select;
 mod shape;
 mod unary;
 mod window;
 
 use op::{Args, Kernel, Spec};
-pub use shape::constant_value;
 pub use op::{ELEMENTS_MAX, OpError};
+pub use shape::constant_value;
 
 /// The arithmetic of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

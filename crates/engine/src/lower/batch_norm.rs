@@ -46,7 +46,10 @@ fn channels(graph: &Graph, node: &Node) -> Option<Channels> {
     let training = node.attributes.get("training_mode").is_some_and(|a| *a != Attribute::Int(0));
     let per_activation = node.attributes.get("spatial").is_some_and(|a| *a == Attribute::Int(0));
     let extra = node.outputs.iter().skip(1).any(|o| !o.is_empty());
-    if node.op != "BatchNormalization" || !node.domain.is_empty() || training || per_activation
+    if node.op != "BatchNormalization"
+        || !node.domain.is_empty()
+        || training
+        || per_activation
         || extra
     {
         return None;
@@ -72,9 +75,7 @@ fn into_weights(graph: &mut Graph, layer: &Node, norm: &Node, c: &Channels) -> O
         Some(Attribute::Int(v)) => *v,
         _ => 0,
     };
-    let one = |name: &str| {
-        layer.attributes.get(name).is_none_or(|a| *a == Attribute::Float(1.0))
-    };
+    let one = |name: &str| layer.attributes.get(name).is_none_or(|a| *a == Attribute::Float(1.0));
     let rows_are_outputs = match layer.op.as_str() {
         "Conv" => true,
         "Gemm" if one("alpha") && one("beta") => int("transB") != 0,

@@ -263,7 +263,9 @@ impl Rewrite<'_> {
             self.node.attributes.get("classlabels_ints"),
             self.node.attributes.get("classlabels_strings"),
         ) {
-            (_, Some(Attribute::Texts(t))) if !t.is_empty() => Value::Str(Tensor::vector(t.clone())),
+            (_, Some(Attribute::Texts(t))) if !t.is_empty() => {
+                Value::Str(Tensor::vector(t.clone()))
+            }
             (Some(Attribute::Ints(i)), _) => Value::I64(Tensor::vector(i.clone())),
             _ => return None,
         };

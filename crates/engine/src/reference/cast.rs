@@ -35,14 +35,14 @@ pub fn converted(v: &Value, to: DType, wide: bool) -> Result<Value, OpError> {
     }
     Ok(match v {
         Value::F32(t) if to == DType::F64 => Value::F64(t.map(|&x| f64::from(x))),
-        Value::F32(t) if to == DType::Str => Value::Str(t.map(|&x| text(f64::from(x), x.to_string()))),
+        Value::F32(t) if to == DType::Str => {
+            Value::Str(t.map(|&x| text(f64::from(x), x.to_string())))
+        }
         Value::F64(t) if to == DType::Str => Value::Str(t.map(|&x| text(x, x.to_string()))),
         Value::F32(t) => from_float(&t.map(|&x| f64::from(x)), to),
         Value::F64(t) => from_float(t, to),
         Value::Str(t) => parsed(t, to)?,
-        Value::Bool(t) if to == DType::Str => {
-            Value::Str(t.map(|&x| u8::from(x).to_string()))
-        }
+        Value::Bool(t) if to == DType::Str => Value::Str(t.map(|&x| u8::from(x).to_string())),
         other => {
             let data = other.to_i64s().ok_or_else(|| mistyped(0, other, "a tensor"))?;
             from_integer(&super::op::tensor(other.shape(), data)?, to)

@@ -1,15 +1,13 @@
-//! Operators that pick or place elements by index: slicing, gathering, scattering, padding,
-//! sorting.
+//! Operators that pick or place elements by index: slicing, gathering, scattering, padding.
 //!
 //! Owns index checks; an index out of range is an error. Called by the registry.
 
 use super::broadcast;
-use super::float::Float;
 use super::op::{
-    Args, Kernel, OpError, Spec, around, axis_of, float_dispatch, misshapen, mistyped, strides,
-    tensor, volume, wrong,
+    Args, Kernel, OpError, Spec, around, axis_of, misshapen, mistyped, strides, tensor, volume,
+    wrong,
 };
-use super::shape::{dims, same_type};
+use super::shape::same_type;
 use crate::value::{DType, Tensor, Value};
 
 /// Element types of two values as one.
@@ -43,9 +41,7 @@ pub fn slice(spec: &Spec) -> Result<Kernel, OpError> {
         let x = args.required(0)?;
         let (starts, ends, axes, steps) = match &fixed {
             Some((s, e, a)) => (s.clone(), e.clone(), a.clone(), None),
-            None => {
-                (args.ints(1)?, args.ints(2)?, args.ints_optional(3)?, args.ints_optional(4)?)
-            }
+            None => (args.ints(1)?, args.ints(2)?, args.ints_optional(3)?, args.ints_optional(4)?),
         };
         let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
         let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
@@ -146,9 +142,7 @@ pub fn gather_elements(spec: &Spec) -> Result<Kernel, OpError> {
     Ok(Box::new(move |args| {
         let (x, i) = (args.required(0)?, args.required(1)?);
         let offsets = element_offsets(&x.shape(), i, axis)?;
-        Ok(vec![same_type!(x, t => {
-            tensor(i.shape(), offsets.iter().map(|&o| t.data()[o].clone()).collect())
-        })?])
+        Ok(vec![same_type!(x, t => runs_at(t, &offsets, 1, i.shape()))?])
     }))
 }
 
@@ -219,19 +213,34 @@ fn scattered(
         }
         tensor(t.shape().to_vec(), data)
     }
-    fn number<T: Copy + PartialOrd>(join: Join, add: fn(T, T) -> T, mul: fn(T, T) -> T)
-    -> impl Fn(&T, &T) -> T {
+    fn number<T: Copy + PartialOrd>(
+        join: Join,
+        add: fn(T, T) -> T,
+        mul: fn(T, T) -> T,
+    ) -> impl Fn(&T, &T) -> T {
         move |&a, &b| match join {
             Join::Replace => b,
             Join::Add => add(a, b),
             Join::Mul => mul(a, b),
-            Join::Max => if b > a { b } else { a },
-            Join::Min => if b < a { b } else { a },
+            Join::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Join::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
     let to = (offsets, run);
     match (join, x, updates) {
-        (Join::Replace, x, u) => pair_type!(x, u, 2, |t, u| put(t, u, to, |_, b| b.clone())),
+        (Join::Replace, x, u) => pair_type!(x, u, 2, |t, u| put(t, u, to, replaced)),
         (_, Value::F32(t), Value::F32(u)) => {
             put(t, u, to, number(join, |a, b| a + b, |a, b| a * b)).map(Value::F32)
         }
@@ -246,6 +255,10 @@ fn scattered(
         }
         (_, _, u) => Err(mistyped(2, u, "a number like input 0")),
     }
+}
+
+fn replaced<T: Clone>(_: &T, new: &T) -> T {
+    new.clone()
 }
 
 /// `ScatterElements`
@@ -281,11 +294,18 @@ pub fn gather_nd(spec: &Spec) -> Result<Kernel, OpError> {
         shape.pop();
         shape.extend(&x.shape()[depth..]);
         volume(&shape)?;
-        Ok(vec![same_type!(x, t => {
-            let runs = offsets.iter().flat_map(|&o| t.data()[o..o + run].iter().cloned());
-            tensor(shape, runs.collect())
-        })?])
+        Ok(vec![same_type!(x, t => runs_at(t, &offsets, run, shape))?])
     }))
+}
+
+/// The runs of elements that begin at the offsets.
+fn runs_at<T: Clone>(
+    t: &Tensor<T>,
+    offsets: &[usize],
+    run: usize,
+    shape: Vec<usize>,
+) -> Result<Tensor<T>, OpError> {
+    tensor(shape, offsets.iter().flat_map(|&o| t.data()[o..o + run].iter().cloned()).collect())
 }
 
 /// Offsets of the tuples in input 1, and the elements each stands for.
@@ -341,10 +361,7 @@ pub fn pad(spec: &Spec) -> Result<Kernel, OpError> {
             (Value::I64(t), None) => Value::I64(filled(t, &picks, fill as i64)?),
             (Value::I32(t), None) => Value::I32(filled(t, &picks, fill as i32)?),
             (Value::Bool(t), None) => Value::Bool(filled(t, &picks, fill != 0.0)?),
-            (x, Some(v)) => pair_type!(x, v, 2, |t, v| match v.data() {
-                [v] => filled(t, &picks, v.clone()),
-                _ => Err(misshapen("the fill value is not one element")),
-            })?,
+            (x, Some(v)) => pair_type!(x, v, 2, |t, v| filled_by(t, &picks, v))?,
             (other, None) => return Err(mistyped(0, other, "a number")),
         }])
     }))
@@ -359,7 +376,11 @@ enum Mode {
 }
 
 /// For each place along a padded dimension, the place it copies; `None` takes the fill.
-fn padded(size: usize, (front, back): (i64, i64), mode: Mode) -> Result<Vec<Option<usize>>, OpError> {
+fn padded(
+    size: usize,
+    (front, back): (i64, i64),
+    mode: Mode,
+) -> Result<Vec<Option<usize>>, OpError> {
     let n = size as i64;
     let total = n.checked_add(front).and_then(|t| t.checked_add(back)).unwrap_or(i64::MAX);
     let count = usize::try_from(total)
@@ -389,6 +410,18 @@ fn padded(size: usize, (front, back): (i64, i64), mode: Mode) -> Result<Vec<Opti
         .collect()
 }
 
+/// As `filled`, with the fill in a tensor of one element.
+fn filled_by<T: Clone>(
+    t: &Tensor<T>,
+    picks: &[Vec<Option<usize>>],
+    fill: &Tensor<T>,
+) -> Result<Tensor<T>, OpError> {
+    match fill.data() {
+        [v] => filled(t, picks, v.clone()),
+        _ => Err(misshapen("the fill value is not one element")),
+    }
+}
+
 fn filled<T: Clone>(
     t: &Tensor<T>,
     picks: &[Vec<Option<usize>>],
@@ -404,171 +437,4 @@ fn filled<T: Clone>(
     }
     let data = at.into_iter().map(|i| i.map_or_else(|| fill.clone(), |i| t.data()[i].clone()));
     tensor(shape, data.collect())
-}
-
-/// `Range`
-pub fn arange(_: &Spec) -> Result<Kernel, OpError> {
-    fn count(start: f64, limit: f64, delta: f64) -> Result<usize, OpError> {
-        let n = ((limit - start) / delta).ceil().max(0.0);
-        if !n.is_finite() {
-            return Err(OpError::Value(format!("no range from {start} to {limit} by {delta}")));
-        }
-        volume(&[n as usize])
-    }
-    fn of<T: Float>(s: &Tensor<T>, args: &Args) -> Result<Vec<Value>, OpError> {
-        let one = |t: &Tensor<T>| t.data().first().copied().ok_or_else(|| misshapen("no bound"));
-        let (s, l, d) = (one(s)?, one(args.float(1)?)?, one(args.float(2)?)?);
-        let n = count(s.to_f64(), l.to_f64(), d.to_f64())?;
-        let data = (0..n).map(|i| s + T::from_f64(i as f64) * d).collect();
-        Ok(vec![T::wrap(Tensor::vector(data))])
-    }
-    Ok(Box::new(|args| {
-        let start = args.required(0)?;
-        if let Value::I64(_) | Value::I32(_) = start {
-            let one = |i| Ok(args.ints(i)?.first().copied().unwrap_or(0));
-            let (s, l, d) = (one(0)?, one(1)?, one(2)?);
-            let n = count(s as f64, l as f64, d as f64)?;
-            let data = (0..n as i64).map(|i| s.wrapping_add(i.wrapping_mul(d)));
-            let out = Tensor::vector(data.collect());
-            return Ok(vec![match start {
-                Value::I32(_) => Value::I32(out.map(|&v| v as i32)),
-                _ => Value::I64(out),
-            }]);
-        }
-        float_dispatch!(0, start, s => of(s, args))
-    }))
-}
-
-/// `OneHot`
-pub fn one_hot(spec: &Spec) -> Result<Kernel, OpError> {
-    let axis = spec.int_or("axis", -1)?;
-    fn of<T: Clone>(
-        values: &Tensor<T>,
-        at: &[Option<usize>],
-        (before, depth, after): (usize, usize, usize),
-        shape: Vec<usize>,
-    ) -> Result<Tensor<T>, OpError> {
-        let [off, on] = values.data() else {
-            return Err(misshapen("expected the two values off and on"));
-        };
-        let mut data = vec![off.clone(); volume(&shape)?];
-        for (k, i) in at.iter().enumerate() {
-            if let Some(i) = i {
-                data[((k / after.max(1)) * depth + i) * after + k % after.max(1)] = on.clone();
-            }
-        }
-        debug_assert_eq!(before * after, at.len());
-        tensor(shape, data)
-    }
-    Ok(Box::new(move |args| {
-        let (i, depth) = (args.required(0)?, args.required(1)?);
-        let depth = depth.to_f64s().and_then(|d| d.first().copied()).unwrap_or(0.0);
-        if !(depth >= 1.0 && depth <= super::op::ELEMENTS_MAX as f64) {
-            return Err(OpError::Value(format!("a depth of {depth}")));
-        }
-        let depth = depth as usize;
-        let list = i.to_f64s().ok_or_else(|| mistyped(0, i, "a number"))?;
-        let at: Vec<Option<usize>> = list
-            .iter()
-            .map(|&v| {
-                let v = if v < 0.0 { v + depth as f64 } else { v };
-                (v >= 0.0 && v < depth as f64).then_some(v as usize)
-            })
-            .collect();
-        let mut shape = i.shape();
-        let axis = axis_of(axis, shape.len() + 1)?;
-        let before = shape[..axis].iter().product();
-        let after = shape[axis..].iter().product();
-        shape.insert(axis, depth);
-        let values = args.required(2)?;
-        Ok(vec![same_type!(values, v => of(v, &at, (before, depth, after), shape))?])
-    }))
-}
-
-/// `TopK`: equal values in order of their index.
-pub fn top_k(spec: &Spec) -> Result<Kernel, OpError> {
-    let axis = spec.int_or("axis", -1)?;
-    let largest = spec.flag("largest", true)?;
-    let fixed = spec.int("k")?;
-    fn of<T: Copy + PartialOrd>(
-        t: &Tensor<T>,
-        (axis, k, largest): (usize, usize, bool),
-    ) -> Result<(Tensor<T>, Tensor<i64>), OpError> {
-        let (before, along, after) = around(t.shape(), axis);
-        if k > along {
-            return Err(misshapen(format!("the first {k} of {along} elements")));
-        }
-        let mut shape = t.shape().to_vec();
-        shape[axis] = k;
-        let n = volume(&shape)?;
-        let (mut values, mut places) = (vec![None; n], vec![0; n]);
-        for (b, a) in (0..before).flat_map(|b| (0..after).map(move |a| (b, a))) {
-            let at = |i: usize| t.data()[(b * along + i) * after + a];
-            let mut order: Vec<usize> = (0..along).collect();
-            order.sort_by(|&i, &j| {
-                let o = at(i).partial_cmp(&at(j)).unwrap_or(std::cmp::Ordering::Equal);
-                if largest { o.reverse() } else { o }
-            });
-            for (r, &i) in order.iter().take(k).enumerate() {
-                values[(b * k + r) * after + a] = Some(at(i));
-                places[(b * k + r) * after + a] = i as i64;
-            }
-        }
-        let values = values.into_iter().flatten().collect();
-        Ok((tensor(shape.clone(), values)?, tensor(shape, places)?))
-    }
-    Ok(Box::new(move |args| {
-        let x = args.required(0)?;
-        let axis = axis_of(axis, x.shape().len())?;
-        let k = match fixed {
-            Some(k) => dims(&[k])?,
-            None => dims(&args.ints(1)?)?,
-        };
-        let &[k] = k.as_slice() else { return Err(misshapen("expected one k")) };
-        let how = (axis, k, largest);
-        let (values, places) = match x {
-            Value::F32(t) => of(t, how).map(|(v, p)| (Value::F32(v), p)),
-            Value::F64(t) => of(t, how).map(|(v, p)| (Value::F64(v), p)),
-            Value::I64(t) => of(t, how).map(|(v, p)| (Value::I64(v), p)),
-            Value::I32(t) => of(t, how).map(|(v, p)| (Value::I32(v), p)),
-            other => Err(mistyped(0, other, "a number")),
-        }?;
-        Ok(vec![values, Value::I64(places)])
-    }))
-}
-
-/// `Trilu`: keeps the upper or lower triangle of each matrix.
-pub fn trilu(spec: &Spec) -> Result<Kernel, OpError> {
-    let upper = spec.flag("upper", true)?;
-    fn of<T: Clone + Default>(t: &Tensor<T>, k: i64, upper: bool) -> Result<Tensor<T>, OpError> {
-        let &[.., rows, columns] = t.shape() else {
-            return Err(misshapen(format!("expected matrices, given shape {:?}", t.shape())));
-        };
-        let keep = |i: usize| {
-            let (r, c) = ((i / columns % rows) as i64, (i % columns) as i64);
-            if upper { c - r >= k } else { c - r <= k }
-        };
-        let data = t.data().iter().enumerate();
-        let data = data.map(|(i, v)| if keep(i) { v.clone() } else { T::default() });
-        tensor(t.shape().to_vec(), data.collect())
-    }
-    Ok(Box::new(move |args| {
-        let k = args.ints_optional(1)?.and_then(|k| k.first().copied()).unwrap_or(0);
-        Ok(vec![same_type!(args.required(0)?, t => of(t, k, upper))?])
-    }))
-}
-
-/// `NonZero`
-pub fn non_zero(_: &Spec) -> Result<Kernel, OpError> {
-    Ok(Box::new(|args| {
-        let x = args.required(0)?;
-        let values = x.to_f64s().ok_or_else(|| mistyped(0, x, "a number"))?;
-        let (shape, own) = (x.shape(), strides(&x.shape()));
-        let hits: Vec<usize> = (0..values.len()).filter(|&i| values[i] != 0.0).collect();
-        let mut data = Vec::with_capacity(hits.len() * shape.len());
-        for d in 0..shape.len() {
-            data.extend(hits.iter().map(|i| (i / own[d] % shape[d]) as i64));
-        }
-        Ok(vec![Value::I64(tensor(vec![shape.len(), hits.len()], data)?)])
-    }))
 }

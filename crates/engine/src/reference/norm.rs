@@ -106,9 +106,9 @@ pub fn layer(spec: &Spec) -> Result<Kernel, OpError> {
             T::wrap(tensor(kept, inverses)?),
         ])
     }
-    Ok(Box::new(move |args| {
-        float_dispatch!(0, args.required(0)?, x => of(x, args, (axis, epsilon)))
-    }))
+    Ok(Box::new(
+        move |args| float_dispatch!(0, args.required(0)?, x => of(x, args, (axis, epsilon))),
+    ))
 }
 
 /// `LRN`: x / (bias + alpha / size · sum of squares over neighbouring channels)^beta.

@@ -4,9 +4,7 @@
 
 use super::ml::{encode, linear, scale, trees};
 use super::op::Build;
-use super::{
-    arith, cast, compare, conv, gemm, index, norm, pool, reduce, shape, unary,
-};
+use super::{arith, cast, compare, conv, gemm, index, norm, pool, reduce, select, shape, unary};
 use crate::graph::ML;
 
 /// What prepares an operator, or `None` when it is unknown.
@@ -81,14 +79,14 @@ const PLAIN: &[(&str, Build)] = &[
     ("Mod", arith::modulo),
     ("Mul", arith::mul),
     ("Neg", unary::neg),
-    ("NonZero", index::non_zero),
+    ("NonZero", select::non_zero),
     ("Not", compare::not),
-    ("OneHot", index::one_hot),
+    ("OneHot", select::one_hot),
     ("Or", compare::or),
     ("PRelu", unary::prelu),
     ("Pad", index::pad),
     ("Pow", arith::pow),
-    ("Range", index::arange),
+    ("Range", select::arange),
     ("Reciprocal", unary::reciprocal),
     ("ReduceL1", reduce::l1),
     ("ReduceL2", reduce::l2),
@@ -124,9 +122,9 @@ const PLAIN: &[(&str, Build)] = &[
     ("Tanh", unary::tanh),
     ("ThresholdedRelu", unary::thresholded_relu),
     ("Tile", shape::tile),
-    ("TopK", index::top_k),
+    ("TopK", select::top_k),
     ("Transpose", shape::transpose),
-    ("Trilu", index::trilu),
+    ("Trilu", select::trilu),
     ("Unsqueeze", shape::unsqueeze),
     ("Where", compare::choose),
     ("Xor", compare::xor),

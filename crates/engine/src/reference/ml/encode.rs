@@ -8,9 +8,7 @@ use std::hash::Hash;
 use super::scores::Labels;
 use super::{Floats, floats, given, rows};
 use crate::reference::Precision;
-use crate::reference::op::{
-    Kernel, OpError, Spec, misshapen, mistyped, tensor, volume, wrong,
-};
+use crate::reference::op::{Kernel, OpError, Spec, misshapen, mistyped, tensor, volume, wrong};
 use crate::value::{Tensor, Value};
 
 /// `OneHotEncoder`: shape `(…)` becomes `(…, categories)`.
@@ -215,9 +213,7 @@ fn first_label_encoder(spec: &Spec) -> Result<Kernel, OpError> {
     let map = places(classes.iter().cloned());
     Ok(Box::new(move |args| {
         Ok(vec![match args.required(0)? {
-            Value::Str(t) => {
-                Value::I64(t.map(|v| map.get(v).map_or(number, |&i| i as i64)))
-            }
+            Value::Str(t) => Value::I64(t.map(|v| map.get(v).map_or(number, |&i| i as i64))),
             Value::I64(t) => Value::Str(t.map(|&i| {
                 let class = usize::try_from(i).ok().and_then(|i| classes.get(i));
                 class.unwrap_or(&text).clone()

@@ -77,9 +77,7 @@ pub fn imputer(spec: &Spec) -> Result<Kernel, OpError> {
         Ok(vec![T::wrap(of(x, values, hit, T::from_f32)?)])
     }
     Ok(Box::new(move |args| match args.required(0)? {
-        Value::I64(x) => {
-            Ok(vec![Value::I64(of(x, &whole, |v| v == whole_sentinel, |v| v)?)])
-        }
+        Value::I64(x) => Ok(vec![Value::I64(of(x, &whole, |v| v == whole_sentinel, |v| v)?)]),
         other => float_dispatch!(0, other, x => float(x, &values, sentinel)),
     }))
 }
@@ -121,9 +119,7 @@ pub fn binarizer(spec: &Spec) -> Result<Kernel, OpError> {
     Ok(Box::new(move |args| {
         Ok(vec![match args.required(0)? {
             Value::F32(x) => Value::F32(x.map(|&v| f32::from(u8::from(v > threshold)))),
-            Value::F64(x) => {
-                Value::F64(x.map(|&v| f64::from(u8::from(v > f64::from(threshold)))))
-            }
+            Value::F64(x) => Value::F64(x.map(|&v| f64::from(u8::from(v > f64::from(threshold))))),
             Value::I64(x) => Value::I64(x.map(|&v| i64::from(v as f32 > threshold))),
             Value::I32(x) => Value::I32(x.map(|&v| i32::from(v as f32 > threshold))),
             other => return Err(mistyped(0, other, "a number")),

@@ -4,9 +4,9 @@
 //! ONNX Runtime. Called by `trees` and `linear`.
 
 use crate::reference::float::Float;
+use crate::reference::op::{OpError, Spec, wrong};
 use crate::reference::reduce::softmax_of;
 use crate::reference::unary::logistic;
-use crate::reference::op::{OpError, Spec, wrong};
 use crate::value::{Tensor, Value};
 
 /// A post transform.
@@ -72,7 +72,7 @@ fn probit<T: Float>(p: T) -> T {
     let c = |v: f64| T::from_f64(v);
     let y = c(2.0) * p - T::ONE;
     let log = ((T::ONE - y) * (T::ONE + y)).ln();
-    let v = c(2.0 / (3.141_59 * 0.147)) + c(0.5) * log;
+    let v = c(2.0 / (std::f64::consts::PI * 0.147)) + c(0.5) * log;
     let root = (-v + (v * v - log / c(0.147)).sqrt()).sqrt();
     let inverse = if y < T::ZERO { -root } else { root };
     c(std::f64::consts::SQRT_2) * inverse

@@ -7,8 +7,8 @@ use super::scores::{Choice, Labels, Transform, arg_max};
 use super::{Floats, floats, given, rows};
 use crate::reference::Precision;
 use crate::reference::float::Float;
-use crate::reference::unary::logistic;
 use crate::reference::op::{Args, Kernel, OpError, Spec, misshapen, tensor, volume, wrong};
+use crate::reference::unary::logistic;
 use crate::value::{Tensor, Value};
 
 mod read;
@@ -101,8 +101,20 @@ impl<H: Float> Forest<H> {
                 *slot = Some(match (*slot, join) {
                     (None, _) => weight,
                     (Some(s), Join::Sum | Join::Average) => s + weight,
-                    (Some(s), Join::Min) => if weight < s { weight } else { s },
-                    (Some(s), Join::Max) => if weight > s { weight } else { s },
+                    (Some(s), Join::Min) => {
+                        if weight < s {
+                            weight
+                        } else {
+                            s
+                        }
+                    }
+                    (Some(s), Join::Max) => {
+                        if weight > s {
+                            weight
+                        } else {
+                            s
+                        }
+                    }
                 });
             }
         }

@@ -48,7 +48,11 @@ impl<H: Float> Nodes<H> {
         let n = trees.len();
         let sized = |name: &str| {
             let v = ints(name)?;
-            if v.len() == n { Ok(v) } else { Err(wrong(name, format!("does not have {n} entries"))) }
+            if v.len() == n {
+                Ok(v)
+            } else {
+                Err(wrong(name, format!("does not have {n} entries")))
+            }
         };
         let modes = spec.texts("nodes_modes")?.unwrap_or(&[]);
         let modes = modes.iter().map(|m| mode(m)).collect::<Result<Vec<_>, _>>()?;

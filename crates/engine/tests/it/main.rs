@@ -1,0 +1,7 @@
+//! Whole models and operators against independent implementations.
+
+mod cases;
+mod engines;
+mod forward;
+mod gradient;
+mod pipeline;
