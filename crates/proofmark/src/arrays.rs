@@ -46,33 +46,33 @@ fn value(array: NpyArray, dtype: Option<DType>, name: &str) -> Outcome<Value> {
     let wrong = || Failure::new("input", format!("array `{name}` does not fill its shape"), help);
     let made = match dtype {
         Some(DType::F32) => {
-            Tensor::new(shape, array.to_f32().or_fail("input", help)?).map(Value::F32)
+            Tensor::new(shape, array.data().to_f32().or_fail("input", help)?).map(Value::F32)
         }
         Some(DType::F64) => {
-            Tensor::new(shape, array.to_f64().or_fail("input", help)?).map(Value::F64)
+            Tensor::new(shape, array.data().to_f64().or_fail("input", help)?).map(Value::F64)
         }
         Some(DType::I64) => {
-            Tensor::new(shape, array.to_i64().or_fail("input", help)?).map(Value::I64)
+            Tensor::new(shape, array.data().to_i64().or_fail("input", help)?).map(Value::I64)
         }
         Some(DType::Str) => {
-            Tensor::new(shape, array.to_strings()).map(Value::Str)
+            Tensor::new(shape, array.data().to_strings()).map(Value::Str)
         }
         Some(DType::Bool) => match array.into_parts().1 {
             NpyData::Bool(data) => Tensor::new(shape, data).map(Value::Bool),
             _ => return Err(Failure::new("input", format!("array `{name}` is not bool"), help)),
         },
         Some(DType::I32) => {
-            let wide = array.to_i64().or_fail("input", help)?;
+            let wide = array.data().to_i64().or_fail("input", help)?;
             let narrow: Result<Vec<i32>, _> = wide.into_iter().map(i32::try_from).collect();
             Tensor::new(shape, narrow.or_fail("input", help)?).map(Value::I32)
         }
         Some(DType::U8) => {
-            let wide = array.to_i64().or_fail("input", help)?;
+            let wide = array.data().to_i64().or_fail("input", help)?;
             let narrow: Result<Vec<u8>, _> = wide.into_iter().map(u8::try_from).collect();
             Tensor::new(shape, narrow.or_fail("input", help)?).map(Value::U8)
         }
         Some(DType::I8) => {
-            let wide = array.to_i64().or_fail("input", help)?;
+            let wide = array.data().to_i64().or_fail("input", help)?;
             let narrow: Result<Vec<i8>, _> = wide.into_iter().map(i8::try_from).collect();
             Tensor::new(shape, narrow.or_fail("input", help)?).map(Value::I8)
         }

@@ -203,8 +203,8 @@ pub fn expected(project: &Project, path: &str) -> Outcome<(usize, usize, Vec<f32
     let bytes = assets::read_data(&project.path(path))?;
     let array = proofmark_formats::npy::read(&bytes)
         .or_fail("expected", "write it with numpy.save: float32, shape (rows, classes)")?;
-    let shape = array.shape.clone();
-    let values = array.to_f32().or_fail("expected", "write it as float32")?;
+    let shape = array.shape().to_vec();
+    let values = array.data().to_f32().or_fail("expected", "write it as float32")?;
     match shape.as_slice() {
         [rows] => Ok((*rows, 1, values)),
         [rows, columns] => Ok((*rows, *columns, values)),

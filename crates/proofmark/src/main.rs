@@ -17,6 +17,7 @@ mod progress;
 mod project;
 mod runner;
 mod state;
+mod subject;
 
 use std::process::ExitCode;
 

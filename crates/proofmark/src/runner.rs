@@ -1,12 +1,270 @@
-//! stub
-use proofmark_assess::runner::*; use proofmark_schema::plan::*; use proofmark_schema::measurement::*; use proofmark_schema::system::Bound;
-pub struct Settings { pub engine: proofmark_engine::engine::EngineKind, pub threads: usize }
-pub fn cores() -> usize { 2 }
-pub fn suite_edition(_: &str) -> Option<u32> { Some(1) }
-pub struct LabRunner;
-impl LabRunner { pub fn new(_: &crate::project::Project, _: Settings, _: &crate::progress::Bars, _: &std::sync::atomic::AtomicBool) -> Self { Self } }
-impl Runner for LabRunner {
- fn run(&mut self, _: &Probe, _: &Plan) -> Result<ProbeOutcome, RunnerError> { Ok(ProbeOutcome::default()) }
- fn bounds(&self, _: &Quantity, _: f64) -> Option<(f64, f64)> { None }
- fn rows_to_decide(&self, _: &Quantity, _: Bound, _: f64) -> Option<u64> { None }
+//! What measures: the lab over loaded models and data, as `assess` asks for it.
+//!
+//! Owns the translation of a planned probe into calls of the lab, and the rows kept for resuming.
+//! Must never judge.
+
+mod parity;
+mod progress_rows;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+
+use proofmark_assess::runner::{Artefact, ProbeOutcome, Runner, RunnerError};
+use proofmark_engine::engine::EngineKind;
+use proofmark_formats::npy::{NpyArray, NpyData};
+use proofmark_formats::npz;
+use proofmark_lab::accuracy;
+use proofmark_lab::ctx::Ctx;
+use proofmark_lab::evasion::assessment::{self as evasion, Request};
+use proofmark_lab::evasion::suite::Suite;
+use proofmark_lab::harness::{HarnessError, RowRecord};
+use proofmark_lab::oracle::Oracle;
+use proofmark_lab::stats;
+use proofmark_schema::measurement::Quantity;
+use proofmark_schema::plan::{Plan, Probe, ProbeKind};
+use proofmark_schema::system::{Bound, Threat};
+
+use crate::failure::Failure;
+use crate::progress::Bars;
+use crate::project::Project;
+use crate::subject::{Subject, Subjects};
+use progress_rows::Kept;
+
+/// How probes are run; results do not depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Engine.
+    pub engine: EngineKind,
+    /// Threads.
+    pub threads: usize,
 }
+
+/// The lab as a [`Runner`].
+pub struct LabRunner<'a> {
+    project: &'a Project,
+    subjects: Subjects<'a>,
+    bars: &'a Bars,
+    cancel: &'a AtomicBool,
+    /// Where rows of an unfinished probe are kept; `None` keeps none.
+    scratch: Option<std::path::PathBuf>,
+}
+
+impl<'a> LabRunner<'a> {
+    /// A runner over the files of a project.
+    pub fn new(
+        project: &'a Project,
+        settings: Settings,
+        bars: &'a Bars,
+        cancel: &'a AtomicBool,
+    ) -> Self {
+        let subjects = Subjects::new(project, settings);
+        Self { project, subjects, bars, cancel, scratch: None }
+    }
+
+    /// Keeps rows of unfinished probes in `folder`, and takes up those that lie there.
+    pub fn keeping_rows_in(mut self, folder: std::path::PathBuf) -> Self {
+        self.scratch = Some(folder);
+        self
+    }
+
+    /// The loaded subject of a probe.
+    pub fn subject(&mut self, probe: &Probe) -> Result<Rc<Subject>, Failure> {
+        self.subjects.of(&probe.model, &probe.data)
+    }
+
+    fn ctx(&self, seed: u64) -> Ctx<'a> {
+        Ctx { seed, progress: self.bars, cancel: self.cancel }
+    }
+
+    fn accuracy(&self, subject: &Subject, seed: u64) -> Result<ProbeOutcome, RunnerError> {
+        let facts = subject.facts(seed);
+        let report = accuracy::measure(
+            &facts,
+            &subject.clean,
+            subject.labels(),
+            &subject.decision,
+            &subject.groups,
+            &[],
+        );
+        let refused = report.refused.iter().map(|r| {
+            format!("no figures for {}={}: {}", r.feature, r.value, r.reason)
+        });
+        Ok(ProbeOutcome {
+            measurements: report.measurements,
+            artefacts: vec![scores_artefact(subject)?],
+            notes: subject.notes.iter().cloned().chain(refused).collect(),
+            validity: subject.setup.clone(),
+        })
+    }
+
+    fn evasion(
+        &self,
+        subject: &Subject,
+        probe: &Probe,
+        threat: &Threat,
+        plan: &Plan,
+    ) -> Result<ProbeOutcome, RunnerError> {
+        let case = subject.case(threat, &probe.id).map_err(failed)?;
+        let case = case.borrow();
+        let suite = Suite::named(&threat.suite, &case, None).map_err(|e| RunnerError::Failed {
+            reason: e.to_string(),
+            fix: "choose another suite or access for this threat".into(),
+        })?;
+        let facts = subject.facts(plan.seed);
+        let request = Request {
+            facts: &facts,
+            case: &case,
+            suite: &suite,
+            threat: Some(&threat.name),
+            scale: threat.scale,
+            eps: &threat.eps,
+            groups: &subject.groups,
+            setup: &[],
+        };
+        let mut kept = Kept::open(self.scratch.as_deref(), plan, probe, &facts.engine);
+        let done = kept.take();
+        let mut notes = subject.notes.clone();
+        if !done.is_empty() {
+            notes.push(format!("{} rows were decided before the interruption", done.len()));
+        }
+        let ctx = self.ctx(plan.seed);
+        let assessed = evasion::assess(&request, &done, &ctx, &mut |row| kept.add(row))
+            .map_err(|error| match error {
+                HarnessError::Cancelled => RunnerError::Cancelled,
+                other => RunnerError::Failed {
+                    reason: other.to_string(),
+                    fix: "see `proofmark check`".into(),
+                },
+            })?;
+        kept.remove();
+        let report = serde_json::to_vec_pretty(&assessed.report).map_err(bug)?;
+        let refused = assessed.refused.iter().map(|r| {
+            format!("no figures for {}={}: {}", r.feature, r.value, r.reason)
+        });
+        notes.extend(refused);
+        Ok(ProbeOutcome {
+            measurements: assessed.measurements,
+            artefacts: vec![
+                artefact("attack.json", "application/json", report, false),
+                witnesses(subject, &assessed.records)?,
+            ],
+            notes,
+            validity: subject.setup.iter().cloned().chain(assessed.report.validity).collect(),
+        })
+    }
+}
+
+impl Runner for LabRunner<'_> {
+    fn run(&mut self, probe: &Probe, plan: &Plan) -> Result<ProbeOutcome, RunnerError> {
+        let subject = self.subjects.of(&probe.model, &probe.data).map_err(failed)?;
+        subject.is_planned(plan).map_err(failed)?;
+        match &probe.kind {
+            ProbeKind::Parity => parity::measure(&subject, plan.seed),
+            ProbeKind::Accuracy => self.accuracy(&subject, plan.seed),
+            ProbeKind::Evasion { threat, .. } => {
+                let declared = self.project.system.threat_named(threat);
+                let threat = declared.ok_or_else(|| RunnerError::Failed {
+                    reason: format!("the plan names the threat `{threat}`, the declaration not"),
+                    fix: "assess again: the declaration changed".into(),
+                })?;
+                self.evasion(&subject, probe, threat, plan)
+            }
+        }
+    }
+
+    fn bounds(&self, quantity: &Quantity, confidence: f64) -> Option<(f64, f64)> {
+        let shares = |k: u64, n: u64| {
+            let lower = stats::one_sided_lower(k, n, confidence);
+            (lower, stats::one_sided_upper(k, n, confidence))
+        };
+        match quantity {
+            Quantity::Bracket { k, n, .. } | Quantity::Estimate { k: Some(k), n, .. } => {
+                Some(shares(*k, *n))
+            }
+            // An end of a two-sided interval at c is a one-sided bound at (1 + c) / 2: asked for
+            // less, it is stricter than needed; asked for more, it would promise too much.
+            Quantity::Estimate { lower, upper, confidence: two_sided, .. } => {
+                (confidence <= (1.0 + two_sided) / 2.0).then_some((*lower, *upper))
+            }
+            Quantity::Exact { value, .. } => Some((*value, *value)),
+            Quantity::Screen { .. } => None,
+        }
+    }
+
+    fn rows_to_decide(&self, quantity: &Quantity, bound: Bound, confidence: f64) -> Option<u64> {
+        let (k, n) = match quantity {
+            Quantity::Bracket { k, n, .. } | Quantity::Estimate { k: Some(k), n, .. } => (*k, *n),
+            _ => return None,
+        };
+        let (threshold, direction) = match bound {
+            Bound::AtLeast(t) => (t, stats::Direction::AtLeast),
+            Bound::AtMost(t) => (t, stats::Direction::AtMost),
+        };
+        stats::n_to_decide(k, n, threshold, direction, confidence)
+    }
+}
+
+/// Edition of a suite of the lab.
+pub fn suite_edition(name: &str) -> Option<u32> {
+    Suite::edition_of(name)
+}
+
+/// Cores of this machine.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn scores_artefact(subject: &Subject) -> Result<Artefact, RunnerError> {
+    let clean = &subject.clean;
+    let shape = vec![clean.rows(), clean.classes()];
+    let scores = NpyArray::new(shape, NpyData::F32(clean.all_scores().to_vec())).map_err(bug)?;
+    let decisions = (0..clean.rows()).map(|r| index_or_none(clean.decision(r))).collect();
+    let decisions = NpyArray::new(vec![clean.rows()], NpyData::I64(decisions)).map_err(bug)?;
+    let bytes = npz::write([("scores", &scores), ("decisions", &decisions)]).map_err(bug)?;
+    Ok(artefact(SCORES, NPZ, bytes, true))
+}
+
+fn witnesses(subject: &Subject, records: &[RowRecord]) -> Result<Artefact, RunnerError> {
+    let found: Vec<&RowRecord> = records.iter().filter(|r| r.witness.is_some()).collect();
+    let rows: Vec<i64> = found.iter().map(|r| r.point.index as i64).collect();
+    let x: Vec<f32> = found.iter().filter_map(|r| r.witness.clone()).flatten().collect();
+    let decisions: Vec<i64> =
+        found.iter().map(|r| index_or_none(r.point.decision_witness)).collect();
+    let n = found.len();
+    let at: Vec<usize> = found.iter().map(|r| r.point.index as usize).collect();
+    let scores = subject.target.scores(&at, &x).map_err(bug)?;
+    let arrays: BTreeMap<&str, NpyArray> = [
+        ("rows", NpyArray::new(vec![n], NpyData::I64(rows))),
+        ("x", NpyArray::new(vec![n, subject.dims()], NpyData::F32(x))),
+        ("decisions", NpyArray::new(vec![n], NpyData::I64(decisions))),
+        ("scores", NpyArray::new(vec![n, subject.clean.classes()], NpyData::F32(scores))),
+    ]
+    .into_iter()
+    .map(|(name, array)| Ok((name, array.map_err(bug)?)))
+    .collect::<Result<_, RunnerError>>()?;
+    let bytes = npz::write(arrays.iter().map(|(n, a)| (*n, a))).map_err(bug)?;
+    Ok(artefact(WITNESSES, NPZ, bytes, true))
+}
+
+fn artefact(name: &str, media_type: &str, bytes: Vec<u8>, personal: bool) -> Artefact {
+    Artefact { name: name.into(), media_type: media_type.into(), bytes, personal }
+}
+
+fn index_or_none(class: Option<usize>) -> i64 {
+    class.and_then(|c| i64::try_from(c).ok()).unwrap_or(-1)
+}
+
+fn failed(failure: Failure) -> RunnerError {
+    RunnerError::Failed { reason: failure.message, fix: failure.help }
+}
+
+fn bug(error: impl std::fmt::Display) -> RunnerError {
+    RunnerError::Failed { reason: error.to_string(), fix: "please report this as a bug".into() }
+}
+
+/// Clean scores and decisions of every row.
+pub const SCORES: &str = "scores.npz";
+/// Nearest witness of every broken row.
+pub const WITNESSES: &str = "witnesses.npz";
+const NPZ: &str = "application/x-npz";

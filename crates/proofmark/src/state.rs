@@ -47,6 +47,11 @@ impl State {
         self.dir.join("anchors")
     }
 
+    /// Folder of rows kept for unfinished runs.
+    pub fn runs_dir(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+
     /// The artefact store.
     pub fn store(&self) -> Store {
         Store::new(&self.dir.join("artefacts"))

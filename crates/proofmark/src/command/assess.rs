@@ -49,7 +49,8 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         engine: args.engine.kind(),
         threads: args.threads.unwrap_or_else(runner::cores),
     };
-    let mut lab = LabRunner::new(&project, settings, &bars, interrupt::flag());
+    let mut lab = LabRunner::new(&project, settings, &bars, interrupt::flag())
+        .keeping_rows_in(state.runs_dir());
     if project.system.demo {
         output::note(global.quiet, "DEMO: signed with a throw-away key; fit for no declaration");
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use proofmark_evidence::anchor::Anchor;
 use proofmark_evidence::durable::OsFs;
-use proofmark_evidence::log::fsck;
+use proofmark_evidence::log::fsck as check_log;
 use serde_json::json;
 
 use super::Global;
@@ -77,7 +77,7 @@ fn fsck(dir: &Path, older: Option<&Path>, global: Global) -> Outcome<ExitCode> {
     let state = State::of(&Project::load(dir)?);
     let older = older.map(small_text).transpose()?;
     state.log()?;
-    let report = fsck::fsck(&state.log_dir(), &state.verifier()?, older.as_deref());
+    let report = check_log(&state.log_dir(), &state.verifier()?, older.as_deref());
     if global.format == Format::Json {
         output::json(&json!({
             "format": "proofmark.fsck/1", "sound": report.is_sound(), "entries": report.size,
@@ -114,7 +114,7 @@ fn anchor(dir: &Path, given: &Given<'_>, global: Global) -> Outcome<ExitCode> {
         Some(path) => small_text(path)?,
         None => own,
     };
-    let report = fsck::fsck(&state.log_dir(), &state.verifier()?, Some(&checkpoint));
+    let report = check_log(&state.log_dir(), &state.verifier()?, Some(&checkpoint));
     if let Some(problem) = report.problems.first() {
         return Err(Failure::new("anchor", problem, "anchor a checkpoint that this log extends"));
     }

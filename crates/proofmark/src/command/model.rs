@@ -241,6 +241,7 @@ fn grad(
     let help = "labels are class indices from 0, one per row, saved with numpy.save";
     let labels: Vec<usize> = npy::read(&assets::read_data(labels)?)
         .or_fail("labels", help)?
+        .data()
         .to_i64()
         .or_fail("labels", help)?
         .into_iter()

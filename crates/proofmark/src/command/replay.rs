@@ -1,4 +1,229 @@
-//! stub
+//! `replay`: compute a run again and compare with what was signed.
+//!
+//! Owns the comparison. With the same engine version and CPU features the answers must be the same
+//! bytes; elsewhere rows whose decision differs are listed and a small share is allowed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use proofmark_assess::assessment::{Assessment, ProbeRecord};
+use proofmark_assess::runner::Runner;
+use proofmark_evidence::store::Store;
+use proofmark_schema::measurement::EngineUse;
+use proofmark_schema::plan::{Plan, ProbeKind};
+use serde_json::{Value, json};
+
+use super::Global;
+use super::dossier::{LATEST, assessment};
+use super::model::EngineName;
+use crate::cli::Format;
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::progress::Bars;
+use crate::project::Project;
+use crate::runner::{self, LabRunner, SCORES, WITNESSES};
+use crate::state::State;
+use crate::{interrupt, loader, output};
+
+mod rows;
+
+use rows::Compared;
+
+/// Arguments.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
-pub fn run(_: &Args, _: super::Global) -> crate::failure::Outcome<std::process::ExitCode> { Ok(std::process::ExitCode::SUCCESS) }
+pub struct Args {
+    /// Run, e.g. `run-2-1a2b3c4d`; the last one that ended by default.
+    #[arg(default_value = LATEST)]
+    run: String,
+    /// Folder of the declaration, with models and data.
+    #[arg(short = 'C', default_value = ".")]
+    dir: PathBuf,
+    /// Take the signed results from this pack (written with `--with-rows`) instead of the log.
+    #[arg(long)]
+    pack: Option<PathBuf>,
+    /// Run the attacks again as well.
+    #[arg(long)]
+    full: bool,
+    /// Engine; the one of the run by default.
+    #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+    engine: EngineName,
+}
+
+/// Runs the verb. Exit 0: the same within what is allowed; 1: not; 2: it could not be done.
+pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
+    let project = Project::load(&args.dir)?;
+    let (assessment, store, _folder) = match &args.pack {
+        None => {
+            let state = State::of(&project);
+            let store = state.store();
+            (assessment(&state.log()?, &store, &args.run)?, store, None)
+        }
+        Some(pack) => {
+            let (assessment, store, folder) = rows::of_pack(pack, &args.run)?;
+            (assessment, store, Some(folder))
+        }
+    };
+    same_files(&project, &assessment.plan)?;
+    let bars = Bars::new(global.quiet);
+    let settings = runner::Settings { engine: args.engine.kind(), threads: runner::cores() };
+    let mut lab = LabRunner::new(&project, settings, &bars, interrupt::flag());
+    let mut probes = Vec::new();
+    for record in &assessment.results {
+        output::note(global.quiet, &record.said.probe.id);
+        bars.begin(&record.said.probe.id);
+        probes.push(probe(&mut lab, record, &assessment, &store, args.full)?);
+        bars.end();
+    }
+    let verdict = Verdict::of(&probes);
+    if global.format == Format::Json {
+        output::json(&as_json(&assessment, &probes, &verdict));
+    } else {
+        output::data(&as_text(&assessment, &probes, &verdict));
+    }
+    Ok(if verdict.holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// A probe computed again.
+struct Replayed {
+    id: String,
+    same_environment: bool,
+    rows: Compared,
+    /// Names of signed figures that came out otherwise; only with `--full`.
+    figures: Vec<String>,
+    full: bool,
+    note: Option<String>,
+}
+
+struct Verdict {
+    same_environment: bool,
+    identical: bool,
+    holds: bool,
+}
+
+impl Verdict {
+    fn of(probes: &[Replayed]) -> Self {
+        let same_environment = probes.iter().all(|p| p.same_environment);
+        let identical = probes.iter().all(|p| p.rows.identical() && p.figures.is_empty());
+        let close = probes.iter().all(|p| p.rows.close(DIFFERING_SHARE_MAX));
+        let holds = if same_environment { identical } else { close };
+        Self { same_environment, identical, holds }
+    }
+}
+
+fn probe(
+    lab: &mut LabRunner<'_>,
+    record: &ProbeRecord,
+    assessment: &Assessment,
+    store: &Store,
+    full: bool,
+) -> Outcome<Replayed> {
+    let said = &record.said;
+    let mut replayed = Replayed {
+        id: said.probe.id.clone(),
+        same_environment: true,
+        rows: Compared::default(),
+        figures: Vec::new(),
+        full: full && said.failed.is_none(),
+        note: None,
+    };
+    if said.failed.is_some() {
+        replayed.note = Some("the probe failed in the run; there is nothing to compare".into());
+        return Ok(replayed);
+    }
+    let subject = lab.subject(&said.probe)?;
+    let used = said.measurements.first().map(|m| m.engine.clone()).unwrap_or_default();
+    replayed.same_environment = same_environment(&used, &subject.engine);
+    match &said.probe.kind {
+        ProbeKind::Accuracy => match rows::stored(store, said, SCORES)? {
+            Some(bytes) => replayed.rows = rows::clean(&subject, &bytes)?,
+            None => replayed.note = Some("the stored rows were erased".into()),
+        },
+        ProbeKind::Evasion { .. } => match rows::stored(store, said, WITNESSES)? {
+            Some(bytes) => replayed.rows = rows::witnesses(&subject, &bytes)?,
+            None => replayed.note = Some("the stored witnesses were erased".into()),
+        },
+        ProbeKind::Parity => {}
+    }
+    if full || said.probe.kind == ProbeKind::Parity {
+        let again = lab.run(&said.probe, &assessment.plan).or_fail("replay", "")?;
+        replayed.figures = said
+            .measurements
+            .iter()
+            .filter(|m| !again.measurements.contains(m))
+            .map(|m| m.id.clone())
+            .collect();
+        if !replayed.same_environment {
+            replayed.note =
+                Some(format!("{} figures differ on this engine or CPU", replayed.figures.len()));
+            replayed.figures.clear();
+        }
+    }
+    Ok(replayed)
+}
+
+fn same_environment(then: &EngineUse, now: &EngineUse) -> bool {
+    then == now
+}
+
+/// The files must be the ones that were measured.
+fn same_files(project: &Project, plan: &Plan) -> Outcome<()> {
+    let now = loader::digests(project)?;
+    let needed = |name: &str| name.starts_with("model/") || name.starts_with("data/");
+    for asset in plan.assets.iter().filter(|a| needed(&a.name)) {
+        let same = now.iter().any(|n| n == asset);
+        if !same {
+            return Err(Failure::new(
+                "asset-changed",
+                format!("`{}` is not the file that was measured", asset.name),
+                format!("bring back the file with SHA-256 {}", asset.sha256),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn as_text(assessment: &Assessment, probes: &[Replayed], verdict: &Verdict) -> String {
+    let mut text = String::new();
+    for p in probes {
+        text.push_str(&format!("{}: {}\n", p.id, p.rows));
+        for id in &p.figures {
+            text.push_str(&format!("  differs: {id}\n"));
+        }
+        if p.full && p.figures.is_empty() && p.same_environment {
+            text.push_str("  attacked again: every figure is the same\n");
+        }
+        if let Some(note) = &p.note {
+            text.push_str(&format!("  {note}\n"));
+        }
+    }
+    let place = if verdict.same_environment {
+        "same engine version and CPU features"
+    } else {
+        "another engine version or CPU"
+    };
+    let word = match (verdict.identical, verdict.holds) {
+        (true, _) => "identical",
+        (false, true) => "the same within 0.5 % of the rows",
+        (false, false) => "NOT the same",
+    };
+    text.push_str(&format!("{}: {word} ({place})\n", assessment.record.run));
+    text
+}
+
+fn as_json(assessment: &Assessment, probes: &[Replayed], verdict: &Verdict) -> Value {
+    let list: Vec<Value> = probes
+        .iter()
+        .map(|p| {
+            json!({"probe": p.id, "same_environment": p.same_environment, "rows": p.rows.rows,
+                "identical_rows": p.rows.identical, "differing_rows": p.rows.differing,
+                "differing_figures": p.figures, "full": p.full, "note": p.note})
+        })
+        .collect();
+    json!({
+        "format": "proofmark.replay/1", "run": assessment.record.run,
+        "same_environment": verdict.same_environment, "identical": verdict.identical,
+        "holds": verdict.holds, "probes": list,
+    })
+}
+
+/// Elsewhere, floating point may tip a row that lies on the cut-off; more than this is no accident.
+const DIFFERING_SHARE_MAX: f64 = 0.005;

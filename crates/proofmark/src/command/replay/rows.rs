@@ -1,0 +1,180 @@
+//! Rows judged again: clean answers and stored witnesses.
+//!
+//! Owns the comparison row by row, and reading results out of a pack.
+
+use std::fmt;
+use std::path::Path;
+
+use proofmark_assess::assessment::{Assessment, load};
+use proofmark_assess::predicate::MeasurementsPredicate;
+use proofmark_evidence::digest::Digest;
+use proofmark_evidence::log::Log;
+use proofmark_evidence::pack::verify_pack;
+use proofmark_evidence::store::{ArtefactState, Store};
+use proofmark_formats::npz::Npz;
+use proofmark_lab::oracle::Oracle;
+use tempfile::TempDir;
+
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::subject::Subject;
+
+/// What came of the comparison.
+#[derive(Default)]
+pub struct Compared {
+    /// Rows compared.
+    pub rows: usize,
+    /// Rows whose scores are the same bytes.
+    pub identical: usize,
+    /// Rows whose decision differs.
+    pub differing: Vec<usize>,
+}
+
+impl Compared {
+    /// Whether every row gave the same.
+    pub fn identical(&self) -> bool {
+        self.identical == self.rows && self.differing.is_empty()
+    }
+    /// Whether at most this share of the rows is decided otherwise.
+    pub fn close(&self, share: f64) -> bool {
+        self.differing.len() as f64 <= share * self.rows as f64
+    }
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows judged again, {} identical", self.rows, self.identical)?;
+        if !self.differing.is_empty() {
+            let shown: Vec<String> =
+                self.differing.iter().take(SHOWN_MAX).map(usize::to_string).collect();
+            write!(f, ", decided otherwise: {}", shown.join(", "))?;
+            if self.differing.len() > SHOWN_MAX {
+                write!(f, " and {} more", self.differing.len() - SHOWN_MAX)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of an artefact of a result; `None` once erased.
+pub fn stored(
+    store: &Store,
+    said: &MeasurementsPredicate,
+    name: &str,
+) -> Outcome<Option<Vec<u8>>> {
+    let Some(artefact) = said.artefacts.iter().find(|a| a.name == name) else {
+        return Ok(None);
+    };
+    let digest: Digest = artefact.sha256.parse().or_fail("replay", "the statement is damaged")?;
+    match store.state(&digest).or_fail("replay", "run `proofmark log fsck`")? {
+        ArtefactState::Erased(_) => Ok(None),
+        ArtefactState::Present => store.open(&digest).map(Some).or_fail("replay", ""),
+        ArtefactState::Absent => Err(Failure::new(
+            "replay",
+            format!("`{name}` of {} is not there", said.probe.id),
+            "a pack holds rows only when it was written with `dossier --with-rows`",
+        )),
+    }
+}
+
+/// Clean rows against stored scores and decisions.
+pub fn clean(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
+    let (scores, decisions) = two(bytes, "scores", "decisions")?;
+    let classes = subject.clean.classes();
+    let mut compared = Compared { rows: subject.clean.rows(), ..Compared::default() };
+    if scores.len() != compared.rows * classes || decisions.len() != compared.rows {
+        return Err(misfit());
+    }
+    for row in 0..compared.rows {
+        let then = scores.get(row * classes..(row + 1) * classes).unwrap_or_default();
+        compared.identical += usize::from(same_bits(then, subject.clean.scores(row)));
+        if decisions.get(row) != Some(&index(subject.clean.decision(row))) {
+            compared.differing.push(row);
+        }
+    }
+    Ok(compared)
+}
+
+/// Stored witnesses, asked again.
+pub fn witnesses(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
+    let file = Npz::open(bytes).or_fail("replay", "the artefact is damaged")?;
+    let whole = |name: &str| -> Outcome<Vec<i64>> {
+        file.array(name).or_fail("replay", "")?.data().to_i64().or_fail("replay", "")
+    };
+    let (rows, decisions) = (whole("rows")?, whole("decisions")?);
+    let x = file.array("x").or_fail("replay", "")?.data().to_f32().or_fail("replay", "")?;
+    let scores = file.array("scores").or_fail("replay", "")?.data().to_f32().or_fail("replay", "")?;
+    let rows: Vec<usize> = rows.iter().filter_map(|&r| usize::try_from(r).ok()).collect();
+    let (dims, classes) = (subject.dims(), subject.clean.classes());
+    let fits = x.len() == rows.len() * dims
+        && decisions.len() == rows.len()
+        && scores.len() == rows.len() * classes
+        && rows.iter().all(|&r| r < subject.clean.rows());
+    if !fits {
+        return Err(misfit());
+    }
+    let mut compared = Compared { rows: rows.len(), ..Compared::default() };
+    let now = subject.target.scores(&rows, &x).or_fail("replay", "")?;
+    let pairs = now.chunks(classes).zip(scores.chunks(classes));
+    for ((row, (got, then)), decided) in rows.iter().zip(pairs).zip(&decisions) {
+        compared.identical += usize::from(same_bits(then, got));
+        if index(subject.decision.decide(got)) != *decided {
+            compared.differing.push(*row);
+        }
+    }
+    Ok(compared)
+}
+
+/// A run out of a verified pack, with its files laid out as a store that goes away with the
+/// returned folder.
+pub fn of_pack(pack: &Path, run: &str) -> Outcome<(Assessment, Store, TempDir)> {
+    let report = verify_pack(pack, None);
+    if !report.is_consistent() {
+        return Err(Failure::new(
+            "pack",
+            report.verdict(),
+            format!("see what is wrong: proofmark verify {}", pack.display()),
+        ));
+    }
+    let log = Log::open(&pack.join("log")).or_fail("pack", "")?;
+    let folder = tempfile::tempdir().or_fail("pack", "check the free space")?;
+    let store = Store::new(folder.path());
+    for part in ["attestations", "artefacts"] {
+        let Ok(entries) = std::fs::read_dir(pack.join(part)) else { continue };
+        for entry in entries {
+            let path = entry.or_fail("pack", "")?.path();
+            store.put(&crate::assets::read_data(&path)?).or_fail("pack", "")?;
+        }
+    }
+    let assessment = if run == super::LATEST {
+        super::assessment(&log, &store, run)?
+    } else {
+        load(&log, &store, run).or_fail("run", "the pack holds one run")?
+    };
+    Ok((assessment, store, folder))
+}
+
+fn two(bytes: &[u8], floats: &str, whole: &str) -> Outcome<(Vec<f32>, Vec<i64>)> {
+    let file = Npz::open(bytes).or_fail("replay", "the artefact is damaged")?;
+    let floats = file.array(floats).or_fail("replay", "")?.data().to_f32().or_fail("replay", "")?;
+    let whole = file.array(whole).or_fail("replay", "")?.data().to_i64().or_fail("replay", "")?;
+    Ok((floats, whole))
+}
+
+fn misfit() -> Failure {
+    Failure::new(
+        "replay",
+        "the stored rows do not fit the model and data",
+        "the declaration may have changed since the run",
+    )
+}
+
+fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits())
+}
+
+fn index(class: Option<usize>) -> i64 {
+    class.and_then(|c| i64::try_from(c).ok()).unwrap_or(-1)
+}
+
+/// Rows listed on a terminal; JSON lists all.
+const SHOWN_MAX: usize = 20;

@@ -1,0 +1,380 @@
+//! The subject of a probe: one model on one data set, loaded, bound, asked once for its clean
+//! answers, its set-up checked.
+//!
+//! Owns what several probes of a run share. Must never measure or judge.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use proofmark_dataset::bind::Binding;
+use proofmark_dataset::digest::{self, Rows as Digested};
+use proofmark_dataset::groups;
+use proofmark_dataset::stats::stats;
+use proofmark_engine::engine::EngineKind;
+use proofmark_lab::decision::Decision;
+use proofmark_lab::facts::{Facts, Group};
+use proofmark_lab::harness::{Case, Clean};
+use proofmark_lab::oracle::Oracle;
+use proofmark_lab::space::Space;
+use proofmark_lab::target::{self, Target, TargetOptions};
+use proofmark_lab::validity::{self, Alternative, Setup};
+use proofmark_schema::measurement::{AssetDigest, EngineUse, Validity};
+use proofmark_schema::plan::Plan;
+use proofmark_schema::system::{DataRole, Scale, Threat};
+
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::loader::{self, LoadedData, LoadedModel, Rows};
+use crate::project::Project;
+use crate::runner::Settings;
+
+/// A model on a data set.
+pub struct Subject {
+    model: String,
+    data: LoadedData,
+    binding: Binding,
+    deviations: BTreeMap<String, f64>,
+    digests: Vec<AssetDigest>,
+    classes: Vec<(String, String)>,
+    second: Option<Target>,
+    /// The deployed target.
+    pub target: Target,
+    /// Its clean answers.
+    pub clean: Clean,
+    /// The declared decision.
+    pub decision: Decision,
+    /// Groups of the rows.
+    pub groups: Vec<Group>,
+    /// Scores of the training framework for these rows.
+    pub expected: Option<Vec<f32>>,
+    /// Checks of the set-up.
+    pub setup: Vec<Validity>,
+    /// Remarks for people.
+    pub notes: Vec<String>,
+    /// Engine, version and CPU features.
+    pub engine: EngineUse,
+}
+
+/// An attack on a subject: what [`Case`] borrows.
+pub struct OwnedCase<'a> {
+    subject: &'a Subject,
+    space: Space,
+    criterion: proofmark_lab::criterion::Criterion,
+    threat: &'a Threat,
+    probe: &'a str,
+}
+
+impl OwnedCase<'_> {
+    /// As the lab wants it.
+    pub fn borrow(&self) -> Case<'_> {
+        Case {
+            oracle: &self.subject.target,
+            second: self.subject.second.as_ref().map(|t| t as &dyn Oracle),
+            space: &self.space,
+            labels: self.subject.labels(),
+            decision: self.subject.decision,
+            criterion: self.criterion,
+            norm: self.threat.norm,
+            access: self.threat.access,
+            queries_limit: self.threat.queries,
+            probe: self.probe,
+        }
+    }
+}
+
+impl Subject {
+    /// Class index per row.
+    pub fn labels(&self) -> &[usize] {
+        self.data.labels()
+    }
+
+    /// Number of free coordinates.
+    pub fn dims(&self) -> usize {
+        self.target.dims()
+    }
+
+    /// What every measurement of this subject shares.
+    pub fn facts(&self, seed: u64) -> Facts {
+        Facts {
+            model: self.model.clone(),
+            data: self.data.asset.name.clone(),
+            classes: self.data.classes(),
+            assets: self.digests.clone(),
+            engine: self.engine.clone(),
+            seed,
+            confidence: CONFIDENCE,
+        }
+    }
+
+    /// The subject under a threat.
+    pub fn case<'a>(&'a self, threat: &'a Threat, probe: &'a str) -> Outcome<OwnedCase<'a>> {
+        let criterion = target::criterion(threat.goal.as_ref(), &self.classes)
+            .or_fail("goal", "name two classes of the data")?;
+        let space = self.space(threat.scale)?;
+        Ok(OwnedCase { subject: self, space, criterion, threat, probe })
+    }
+
+    /// The files are the ones the plan names.
+    pub fn is_planned(&self, plan: &Plan) -> Outcome<()> {
+        match self.digests.iter().find(|d| !plan.assets.contains(d)) {
+            None => Ok(()),
+            Some(digest) => Err(Failure::new(
+                "asset-changed",
+                format!("`{}` changed after the plan was registered", digest.name),
+                "run `proofmark assess` again",
+            )),
+        }
+    }
+
+    fn space(&self, scale: Scale) -> Outcome<Space> {
+        target::space(&self.binding, scale, &|name| self.deviations.get(name).copied())
+            .or_fail("space", "mend bounds, mutable and scale in the declaration")
+    }
+}
+
+/// Loads subjects, each once.
+pub struct Subjects<'a> {
+    project: &'a Project,
+    settings: Settings,
+    loaded: BTreeMap<(String, String), Rc<Subject>>,
+}
+
+impl<'a> Subjects<'a> {
+    /// Nothing loaded yet.
+    pub fn new(project: &'a Project, settings: Settings) -> Self {
+        Self { project, settings, loaded: BTreeMap::new() }
+    }
+
+    /// The subject of those names.
+    pub fn of(&mut self, model: &str, data: &str) -> Outcome<Rc<Subject>> {
+        let key = (model.to_owned(), data.to_owned());
+        if let Some(subject) = self.loaded.get(&key) {
+            return Ok(Rc::clone(subject));
+        }
+        let subject = Rc::new(load(self.project, model, data, self.settings)?);
+        self.loaded.insert(key, Rc::clone(&subject));
+        Ok(subject)
+    }
+}
+
+fn load(project: &Project, model: &str, data: &str, settings: Settings) -> Outcome<Subject> {
+    let system = &project.system;
+    let (Some(asset), Some(set)) = (system.model_named(model), system.data_named(data)) else {
+        return Err(Failure::new(
+            "unknown-asset",
+            format!("`{model}` or `{data}` is not declared"),
+            "run `proofmark check`",
+        ));
+    };
+    let model = loader::model(project, asset)?;
+    let data = loader::data(project, set)?;
+    let binding = loader::bind(project, &data, &model)?;
+    let classes = set.classes.clone();
+    let open = |engine: EngineKind| {
+        let options = TargetOptions { engine, threads: settings.threads };
+        Target::open(&model.model, asset, &classes, &binding, options)
+    };
+    let target = open(settings.engine).or_fail("target", "see `proofmark model inspect`")?;
+    let decision = target::decision(asset, &classes).or_fail("decision", "name a class")?;
+    let clean = Clean::ask(&target, &decision).or_fail("target", "")?;
+    let mut notes = notes(project, &target, &data)?;
+    let second = second(&target, &open, &mut notes);
+    let mut digests = data.digests.clone();
+    digests.push(AssetDigest { name: format!("model/{}", asset.name), sha256: model.model.digest() });
+    digests.sort();
+    let groups = match &data.rows {
+        Rows::Table(table) => target::groups(&groups::groups(table, &system.features)),
+        Rows::Images(_) => Vec::new(),
+    };
+    let mut subject = Subject {
+        model: asset.name.clone(),
+        expected: expected(project, &model, &data, &target)?,
+        deviations: deviations(project, &data)?,
+        engine: target.engine(),
+        setup: Vec::new(),
+        data,
+        binding,
+        digests,
+        classes,
+        second,
+        target,
+        clean,
+        decision,
+        groups,
+        notes,
+    };
+    subject.setup = examine(project, &subject, &model, settings)?;
+    Ok(subject)
+}
+
+/// The plain loops as second path, unless they are the first already.
+fn second(
+    target: &Target,
+    open: &dyn Fn(EngineKind) -> Result<Target, target::TargetError>,
+    notes: &mut Vec<String>,
+) -> Option<Target> {
+    let other = match target.engine().name.as_str() {
+        "reference" => EngineKind::ReferenceF64,
+        _ => EngineKind::Reference,
+    };
+    match open(other) {
+        Ok(second) => Some(second),
+        Err(error) => {
+            notes.push(format!("no second engine: {error}"));
+            None
+        }
+    }
+}
+
+fn notes(project: &Project, target: &Target, data: &LoadedData) -> Outcome<Vec<String>> {
+    let mut notes = Vec::new();
+    let engine = target.engine();
+    notes.push(format!("engine {} {}", engine.name, engine.version));
+    notes.extend(target.engine_note().map(str::to_owned));
+    notes.extend(target.tap().map(|tap| format!("gradients: {tap}")));
+    if let Err(reason) = target.gradient() {
+        notes.push(format!("no gradients, black-box attacks only: {reason}"));
+    }
+    if let Rows::Table(table) = &data.rows {
+        notes.push(format!("`{}` read as: {}", data.asset.path, table.dialect));
+    }
+    let rows = digested(data);
+    let repeated = digest::duplicates(rows).rows.len();
+    if repeated > 0 {
+        notes.push(format!("{repeated} rows repeat an earlier row of data.{}", data.asset.name));
+    }
+    let train = project.system.data.iter().find(|d| d.role == DataRole::Train);
+    if let Some(train) = train.filter(|t| t.name != data.asset.name) {
+        let train = loader::data(project, train)?;
+        let shared = digest::overlap(rows, digested(&train)).rows.len();
+        if shared > 0 {
+            notes.push(format!(
+                "{shared} rows of data.{} also lie in data.{}: figures flatter the model",
+                data.asset.name, train.asset.name
+            ));
+        }
+    }
+    Ok(notes)
+}
+
+fn digested(data: &LoadedData) -> &dyn Digested {
+    match &data.rows {
+        Rows::Table(table) => table,
+        Rows::Images(images) => images,
+    }
+}
+
+/// Scores of the training framework in the shape of ours; the first rows when the declaration
+/// limits the data set.
+fn expected(
+    project: &Project,
+    model: &LoadedModel,
+    data: &LoadedData,
+    target: &Target,
+) -> Outcome<Option<Vec<f32>>> {
+    let Some(path) = &model.asset.expected else { return Ok(None) };
+    if model.asset.expected_data.as_deref().is_some_and(|name| name != data.asset.name) {
+        return Ok(None);
+    }
+    let (rows, columns, mut scores) = loader::expected(project, path)?;
+    let wanted = data.n();
+    let limited = data.asset.limit.is_some() && rows > wanted;
+    if rows != wanted && !limited {
+        return Err(Failure::new(
+            "expected",
+            format!("`{path}` holds {rows} rows, data.{} has {wanted}", data.asset.name),
+            "write one row of scores per data row, in the same order",
+        ));
+    }
+    scores.truncate(wanted * columns);
+    match target.expected(&scores, columns) {
+        Some(scores) => Ok(Some(scores)),
+        None => Err(Failure::new(
+            "expected",
+            format!("`{path}` has {columns} columns for {} classes", data.asset.classes.len()),
+            "write one column per class, or one for the last of two classes",
+        )),
+    }
+}
+
+/// Standard deviations per numeric column: of the training data where declared.
+fn deviations(project: &Project, data: &LoadedData) -> Outcome<BTreeMap<String, f64>> {
+    let wanted = project.system.threats.iter().any(|t| t.scale == Scale::Std);
+    if !wanted {
+        return Ok(BTreeMap::new());
+    }
+    let train = project.system.data.iter().find(|d| d.role == DataRole::Train);
+    let loaded = train.map(|asset| loader::data(project, asset)).transpose()?;
+    let Rows::Table(table) = &loaded.as_ref().unwrap_or(data).rows else {
+        return Ok(BTreeMap::new());
+    };
+    let each = table.columns.iter().filter_map(|c| {
+        Some((c.name.clone(), stats(c.numbers()?)?.std))
+    });
+    Ok(each.collect())
+}
+
+fn examine(
+    project: &Project,
+    subject: &Subject,
+    model: &LoadedModel,
+    settings: Settings,
+) -> Outcome<Vec<Validity>> {
+    let threat = project.system.threats.iter().find(|t| {
+        t.models.is_empty() || t.models.contains(&subject.model)
+    });
+    let space = threat.map(|t| subject.space(t.scale)).transpose()?;
+    let readings = target::readings(&subject.binding, &model.asset);
+    let options = TargetOptions { engine: settings.engine, threads: settings.threads };
+    let others: Vec<(String, String, Target)> = readings
+        .into_iter()
+        .filter_map(|r| {
+            let (model, asset) = (&model.model, &model.asset);
+            let target = Target::open(model, asset, &subject.classes, &r.binding, options).ok()?;
+            Some((r.name, r.fix, target))
+        })
+        .collect();
+    let alternatives: Vec<Alternative<'_>> = others
+        .iter()
+        .map(|(name, fix, oracle)| Alternative { name: name.clone(), fix: fix.clone(), oracle })
+        .collect();
+    let classes = subject.data.classes();
+    let domain = domain(&subject.data);
+    let setup = Setup {
+        oracle: &subject.target,
+        second: subject.second.as_ref().map(|t| t as &dyn Oracle),
+        labels: subject.labels(),
+        decision: subject.decision,
+        clean: &subject.clean,
+        classes: &classes,
+        space: space.as_ref(),
+        domain: &domain,
+        alternatives: &alternatives,
+        expected: subject.expected.as_deref(),
+    };
+    validity::examine_setup(&setup).or_fail("target", "")
+}
+
+/// Violations of declared types and bounds, in words.
+fn domain(data: &LoadedData) -> Vec<String> {
+    let violations = match &data.rows {
+        Rows::Table(table) => &table.violations,
+        Rows::Images(images) => &images.violations,
+    };
+    violations
+        .iter()
+        .map(|v| {
+            let example = v.examples.first();
+            let example = example.map(|(line, text)| format!(", e.g. `{text}` in line {line}"));
+            format!(
+                "{} rows of `{}` are outside the declared domain ({}){}",
+                v.rows.len(),
+                v.column,
+                v.expected,
+                example.unwrap_or_default()
+            )
+        })
+        .collect()
+}
+
+/// Two-sided confidence of every printed interval.
+const CONFIDENCE: f64 = 0.95;
