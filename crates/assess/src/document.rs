@@ -219,7 +219,7 @@ pub enum Piece {
     /// A figure.
     Fact(Fact),
     /// A figure with its interval and count.
-    Figure(Figure),
+    Figure(Box<Figure>),
     /// State of a verdict.
     State(VerdictState),
     /// Coverage of a cell.

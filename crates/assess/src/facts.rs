@@ -100,12 +100,13 @@ impl FactBook {
     }
 
     fn add(&mut self, id: &str, record: Record) -> Result<Fact, FactError> {
-        let fact = Fact { id: id.to_owned(), text: record.text.clone() };
-        match self.facts.get(id) {
-            Some(known) if *known != record => Err(FactError::Taken(id.to_owned())),
+        let id = plain(id);
+        let fact = Fact { id: id.clone(), text: record.text.clone() };
+        match self.facts.get(&id) {
+            Some(known) if *known != record => Err(FactError::Taken(id)),
             Some(_) => Ok(fact),
             None => {
-                self.facts.insert(id.to_owned(), record);
+                self.facts.insert(id, record);
                 Ok(fact)
             }
         }
@@ -189,7 +190,7 @@ pub fn print(value: &Value, form: Form) -> Option<String> {
 }
 
 /// Words without the marks that markup would escape, on one line.
-fn plain(said: &str) -> String {
+pub fn plain(said: &str) -> String {
     let mark = |c: char| match c {
         '"' => '\u{201d}',
         '\'' => '\u{2019}',

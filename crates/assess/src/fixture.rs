@@ -264,7 +264,7 @@ pub struct FakeRunner {
     pub cancel_at: Option<usize>,
     pub fail: Option<&'static str>,
     pub change: Option<fn(&mut Measurement)>,
-    pub attack_success: Option<fn(&[f64]) -> Vec<f64>>,
+    pub harmless: bool,
 }
 
 impl Runner for FakeRunner {
@@ -283,11 +283,7 @@ impl Runner for FakeRunner {
                 ..ProbeOutcome::default()
             },
             ProbeKind::Accuracy => accuracy(&probe.model),
-            ProbeKind::Evasion { eps, .. } => {
-                let turned =
-                    |eps: &[f64]| eps.iter().map(|e| 1.0 - (0.7 - 6.0 * e) / 0.765).collect();
-                evasion(eps, &self.attack_success.unwrap_or(turned)(eps))
-            }
+            ProbeKind::Evasion { eps, .. } => evasion(eps, self.harmless),
         };
         if let (Some(change), ProbeKind::Accuracy) = (self.change, &probe.kind) {
             outcome.measurements.iter_mut().for_each(change);
@@ -318,8 +314,8 @@ fn accuracy(model: &str) -> ProbeOutcome {
         number("auc", model, 0.7813),
         number("brier", model, 0.1642),
     ];
-    for (class, recall, precision) in [("good", 0.83, 0.81), ("bad", 0.594, 0.627)] {
-        for (metric, value) in [("recall", recall), ("precision", precision)] {
+    for (class, recall, decided) in [("good", 0.83, 0.703), ("bad", 0.594, 0.297)] {
+        for (metric, value) in [("accuracy", recall), ("decision_rate", decided)] {
             measurements.push(with_class(figure(metric, model, value), class));
         }
     }
@@ -328,11 +324,15 @@ fn accuracy(model: &str) -> ProbeOutcome {
     {
         measurements.push(with_class(counted("confusion", model, count), pair));
     }
-    for (group, value) in [("female", 0.741), ("male", 0.779)] {
-        for metric in ["accuracy", "approval_rate"] {
-            let mut figure = figure(metric, model, value);
-            figure.id = format!("{}/sex={group}", figure.id);
+    for (group, value) in [("female", 0.741), ("< 25 & \"more\"", 0.779)] {
+        for class in [None, Some("bad")] {
+            let mut figure = figure("accuracy", model, value);
+            figure.id = format!("{}/group:sex={group}", figure.id);
             figure.subject.group = Some(("sex".into(), group.into()));
+            let figure = match class {
+                Some(class) => with_class(figure, class),
+                None => figure,
+            };
             measurements.push(figure);
         }
     }
@@ -340,7 +340,6 @@ fn accuracy(model: &str) -> ProbeOutcome {
         measurements.push(with_class(number("calibration_predicted", model, predicted), bin));
         measurements.push(with_class(figure("calibration_observed", model, observed), bin));
     }
-    measurements.push(figure("approval_rate", model, 0.703));
     let warn = Validity {
         check: "gate-1-baseline".into(),
         state: CheckState::Warn,
@@ -351,19 +350,22 @@ fn accuracy(model: &str) -> ProbeOutcome {
     ProbeOutcome { measurements, validity: vec![warn], notes, artefacts: vec![] }
 }
 
-fn evasion(eps: &[f64], turned: &[f64]) -> ProbeOutcome {
+fn evasion(eps: &[f64], harmless: bool) -> ProbeOutcome {
     let mut measurements = Vec::new();
-    let mut clean = figure("clean_accuracy", "mlp", 0.765);
-    clean.id = "mlp/test/clean_accuracy/applicant".into();
-    clean.subject.threat = Some("applicant".into());
-    measurements.push(clean);
-    for (eps, turned) in eps.iter().zip(turned) {
-        let value = 0.7 - 6.0 * eps;
+    for eps in eps {
+        let value = if harmless { 0.765 } else { 0.7 - 6.0 * eps };
         measurements.push(robust(*eps, value));
-        let mut success = figure("attack_success", "mlp", *turned);
+        let mut success = figure("attack_success", "mlp", 1.0 - value / 0.765);
         success.id = format!("mlp/test/attack_success/applicant/{eps}");
         (success.subject.threat, success.subject.eps) = (Some("applicant".into()), Some(*eps));
         measurements.push(success);
+        let mut bad = with_class(robust(*eps, value), "bad");
+        bad.quantity = figure("", "", value / 2.0).quantity;
+        measurements.push(bad);
+        let mut female = robust(*eps, value);
+        female.id = format!("{}/group:sex=female", female.id);
+        female.subject.group = Some(("sex".into(), "female".into()));
+        measurements.push(female);
         for (attack, count) in [("apgd-margin", 80.0), ("fgsm", 12.0)] {
             let mut found = with_class(counted("found_by", "mlp", count), attack);
             found.id = format!("mlp/test/found_by/applicant/{eps}/{attack}");
@@ -371,10 +373,10 @@ fn evasion(eps: &[f64], turned: &[f64]) -> ProbeOutcome {
             measurements.push(found);
         }
     }
-    for (quantile, value) in [("p10", 0.012), ("p50", 0.044)] {
-        let mut distance = with_class(number("distance_quantile", "mlp", value), quantile);
-        distance.id = format!("mlp/test/distance_quantile/applicant/{quantile}");
-        distance.subject.threat = Some("applicant".into());
+    for (metric, value) in [("distance_p10", 0.012), ("distance_p50", 0.044)] {
+        let mut distance = number(metric, "mlp", value);
+        distance.id = format!("mlp/test/{metric}/applicant/0.05");
+        (distance.subject.threat, distance.subject.eps) = (Some("applicant".into()), Some(0.05));
         measurements.push(distance);
     }
     let artefacts = vec![

@@ -75,7 +75,7 @@ pub fn curve(curve: &Curve) -> String {
     for point in &curve.points {
         let (x, y) = (x_of(point.x, span), y_of(point.y));
         whisker(&mut svg, x, point);
-        let _ = write!(svg, r#"<circle class="mark" cx="{x:.1}" cy="{y:.1}" r="5"/>"#);
+        let _ = write!(svg, r#"<circle class="mark" cx="{x:.1}" cy="{y:.1}" r="3.5"/>"#);
     }
     svg.push_str("</svg>");
     svg
@@ -93,10 +93,10 @@ pub fn calibration(plot: &Calibration) -> String {
     for point in &plot.points {
         let (x, y) = (x_of(point.x, (0.0, 1.0)), y_of(point.y));
         whisker(&mut svg, x, point);
-        let (left, top) = (x - 5.0, y - 5.0);
+        let (left, top) = (x - 3.5, y - 3.5);
         let _ = write!(
             svg,
-            r#"<rect class="mark" x="{left:.1}" y="{top:.1}" width="10" height="10"/>"#
+            r#"<rect class="mark" x="{left:.1}" y="{top:.1}" width="7" height="7"/>"#
         );
     }
     svg.push_str("</svg>");
@@ -157,7 +157,7 @@ fn tick_x(svg: &mut String, x: f64, label: &str) {
 
 fn whisker(svg: &mut String, x: f64, point: &Point) {
     let (low, high) = (y_of(point.lower), y_of(point.upper));
-    let (left, right) = (x - 6.0, x + 6.0);
+    let (left, right) = (x - 7.0, x + 7.0);
     let _ = write!(
         svg,
         r#"<path class="whisker" d="M{x:.1} {low:.1}V{high:.1}M{left:.1} {low:.1}H{right:.1}M{left:.1} {high:.1}H{right:.1}"/>"#
@@ -185,7 +185,7 @@ fn y_of(share: f64) -> f64 {
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 72.0;
-const RIGHT: f64 = 464.0;
+const RIGHT: f64 = 452.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 244.0;
 /// Grid lines of the vertical axis.

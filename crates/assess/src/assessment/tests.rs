@@ -171,8 +171,8 @@ fn a_figure_that_cannot_be_signed_fails_its_probe() {
         (|m| m.quantity = exact(f64::NAN), "is not a finite number"),
         (|m| m.subject.model = "other".into(), "another model"),
         (|m| m.seed = 1, "another seed"),
-        (|m| m.id = "a b".into(), "not plain"),
-        (|m| m.id = String::new(), "not plain"),
+        (|m| m.id = "a\nb".into(), "empty or too long"),
+        (|m| m.id = String::new(), "empty or too long"),
     ];
     for (change, wanted) in cases {
         let mut desk = Desk::new();

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use proofmark_schema::duties::{Metric, ShownAs, metrics};
 use proofmark_schema::measurement::{Measurement, Quantity};
 
-use super::{Cell, Piece, words};
+use super::{Cell, Piece, short, words};
 use crate::assessment::Assessment;
-use crate::facts::{At, Fact, FactBook, FactError, Form};
+use crate::facts::{At, Fact, FactBook, FactError, Form, plain};
 
 /// A figure with its interval and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +45,12 @@ pub(super) fn located(assessment: &Assessment) -> Vec<Located<'_>> {
     let mut taken = BTreeSet::new();
     for result in &assessment.results {
         for (place, m) in result.said.measurements.iter().enumerate() {
-            let id = if taken.insert(m.id.clone()) {
-                m.id.clone()
-            } else {
-                format!("{}:{}", result.said.probe.id, m.id)
-            };
-            all.push(Located { m, statement: result.stored.statement.hex(), place, id });
+            let statement = result.stored.statement.hex();
+            let mut id = plain(&m.id);
+            if id.len() > ID_BYTES_MAX || !taken.insert(id.clone()) {
+                id = format!("{}/{place}", short(&statement));
+            }
+            all.push(Located { m, statement, place, id });
         }
     }
     all
@@ -96,7 +96,7 @@ impl Located<'_> {
 
     /// The figure as a cell.
     pub fn cell(&self, book: &mut FactBook) -> Result<Cell, FactError> {
-        Ok(vec![Piece::Figure(self.figure(book)?)])
+        Ok(vec![Piece::Figure(Box::new(self.figure(book)?))])
     }
 
     /// The value and the ends of its interval, for a plot.
@@ -113,6 +113,9 @@ impl Located<'_> {
         metrics().named(&self.m.metric).map(|m| m.part.as_str()).unwrap_or_default()
     }
 }
+
+/// A fact id, with its suffixes, is at most 200 bytes long in a pack.
+const ID_BYTES_MAX: usize = 150;
 
 /// Name of a metric for people.
 pub(super) fn title(metric: &str) -> Piece {

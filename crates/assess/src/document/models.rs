@@ -6,7 +6,7 @@ use proofmark_schema::system::{Decision, ModelAsset, ModelRole};
 use super::figures::{Located, located, order, title};
 use super::{Cell, ModelPart, Piece, Plot, Table, anchor, heads, quoted, threats, words};
 use crate::assessment::{Assessment, ProbeRecord};
-use crate::facts::{At, FactBook, FactError};
+use crate::facts::{At, Fact, FactBook, FactError, Form};
 use crate::plan::model_asset;
 use crate::svg;
 
@@ -29,7 +29,7 @@ pub(super) fn part(
     Ok(ModelPart {
         anchor: anchor(&["model", &model.name]),
         name: model.name.clone(),
-        words: about(assessment, model),
+        words: about(assessment, model, book)?,
         tables: overall.into_iter().chain(classes).chain(groups).collect(),
         calibration,
         confusion,
@@ -54,7 +54,11 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn about(assessment: &Assessment, model: &ModelAsset) -> Vec<Cell> {
+fn about(
+    assessment: &Assessment,
+    model: &ModelAsset,
+    book: &mut FactBook,
+) -> Result<Vec<Cell>, FactError> {
     let role = match model.role {
         ModelRole::Primary => "the one that decides",
         ModelRole::Backup => "takes over when the primary fails",
@@ -62,11 +66,11 @@ fn about(assessment: &Assessment, model: &ModelAsset) -> Vec<Cell> {
     };
     let decision = match &model.decision {
         Decision::Argmax => vec![words("decision: the class with the highest score")],
-        Decision::Cutoff { class, at } => vec![
+        Decision::Cutoff { class, .. } => vec![
             words("decision: "),
             Piece::Declared(class.clone()),
             words(" when its score is at least "),
-            Piece::Declared(at.to_string()),
+            Piece::Fact(cut_off(assessment, model, book)?),
         ],
     };
     let digest = assessment.plan.assets.iter().find(|a| a.name == model_asset(&model.name));
@@ -85,7 +89,20 @@ fn about(assessment: &Assessment, model: &ModelAsset) -> Vec<Cell> {
             Piece::Code(engine.cpu.clone()),
         ]);
     }
-    lines
+    Ok(lines)
+}
+
+fn cut_off(
+    assessment: &Assessment,
+    model: &ModelAsset,
+    book: &mut FactBook,
+) -> Result<Fact, FactError> {
+    let place = assessment.system.models.iter().position(|m| m.name == model.name);
+    let place = place.unwrap_or_default();
+    let plan = assessment.record.plan.statement.hex();
+    let pointer = format!("/predicate/system/models/{place}/decision/cutoff/at");
+    let id = format!("model/{}#cut-off", model.name);
+    book.fact(&id, &At::new(&plan, pointer), Form::Plain)
 }
 
 /// One row per overall metric, parity last.
@@ -117,10 +134,12 @@ fn overall(
 fn per_class(shown: &mut Shown<'_>, book: &mut FactBook) -> Result<Option<Table>, FactError> {
     let of_class = shown.take(|l| {
         let subject = &l.m.subject;
-        l.part() == "class" && subject.group.is_none() && subject.threat.is_none()
+        matches!(l.part(), "accuracy" | "class")
+            && subject.group.is_none()
+            && subject.threat.is_none()
     });
     let caption = vec![words("Per class")];
-    grid(caption, words("class"), &of_class, |l| named_class(l), book)
+    grid(caption, words("class"), &of_class, named_class, book)
 }
 
 /// One table per group feature.
@@ -140,7 +159,7 @@ fn per_group(shown: &mut Shown<'_>, book: &mut FactBook) -> Result<Vec<Table>, F
         let ours: Vec<Located<'_>> = grouped.iter().filter(of).cloned().collect();
         let caption = vec![words("Per group of "), Piece::Declared(feature.clone())];
         let head = Piece::Declared(feature.clone());
-        tables.extend(grid(caption, head, &ours, |l| named_group(l), book)?);
+        tables.extend(grid(caption, head, &ours, named_group, book)?);
     }
     Ok(tables)
 }
@@ -167,10 +186,8 @@ fn grid(
     sorted.sort_by_key(|l| order(&l.m.metric));
     let column = |l: &Located<'_>| {
         let mut column = vec![title(&l.m.metric)];
-        if l.m.subject.group.is_some() {
-            if let Some(class) = &l.m.subject.class {
-                column.extend([words(" "), Piece::Declared(class.clone())]);
-            }
+        if let (Some(_), Some(class)) = (&l.m.subject.group, &l.m.subject.class) {
+            column.extend([words(": "), Piece::Declared(class.clone())]);
         }
         column
     };

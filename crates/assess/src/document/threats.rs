@@ -4,7 +4,7 @@ use proofmark_schema::measurement::Quantity;
 use proofmark_schema::plan::{Plan, ProbeKind};
 use proofmark_schema::system::{Access, ModelAsset, Norm, Scale, Threat};
 
-use super::figures::{Located, title};
+use super::figures::{Located, located, order, title};
 use super::models::{Shown, named_class, push_once, table};
 use super::{Cell, Piece, Plot, Table, ThreatPart, anchor, heads, scale_words, words};
 use crate::assessment::Assessment;
@@ -137,26 +137,36 @@ impl<'a> Context<'a> {
     }
 
     fn curve(&self, eps: &[(f64, Fact)], book: &mut FactBook) -> Result<Plot, FactError> {
-        let mut rows = Vec::new();
         let mut points = Vec::new();
-        let clean = self.at("clean_accuracy", None);
-        if let Some(clean) = clean {
-            let none = || vec![words("none")];
-            rows.push(vec![vec![words("no attack")], clean.cell(book)?, none(), none()]);
+        let metrics = self.overall_metrics();
+        let found = self.figures.iter().any(|l| l.m.metric == FOUND_BY);
+        let clean = self.clean();
+        let mut rows = Vec::new();
+        if let Some(clean) = &clean {
+            let mut row = vec![vec![words("no attack")]];
+            for metric in &metrics {
+                row.push(match metric.as_str() {
+                    ROBUST => clean.cell(book)?,
+                    _ => vec![words("does not apply")],
+                });
+            }
+            row.extend(found.then(|| vec![words("does not apply")]));
+            rows.push(row);
         }
         for (value, fact) in eps {
-            let robust = self.at("robust_accuracy", Some(*value));
-            if let Some(located) = robust {
+            if let Some(located) = self.at(ROBUST, Some(*value)) {
                 let (y, lower, upper) = located.drawn();
                 let label = fact.text().to_owned();
                 points.push(svg::Point { x: *value, label, y, lower, upper });
             }
-            rows.push(vec![
-                vec![Piece::Fact(fact.clone())],
-                cell(robust, book)?,
-                cell(self.at("attack_success", Some(*value)), book)?,
-                self.found_by(*value, book)?,
-            ]);
+            let mut row = vec![vec![Piece::Fact(fact.clone())]];
+            for metric in &metrics {
+                row.push(cell(self.at(metric, Some(*value)), book)?);
+            }
+            if found {
+                row.push(self.found_by(*value, book)?);
+            }
+            rows.push(row);
         }
         let unit = scale_words(self.threat.scale);
         let svg = svg::curve(&svg::Curve {
@@ -175,21 +185,58 @@ impl<'a> Context<'a> {
                 format!("budget, {unit}")
             },
             points,
-            reference: clean.map(|c| (c.drawn().0, "without attack".to_owned())),
+            reference: clean.as_ref().map(|c| (c.drawn().0, "without attack".to_owned())),
         });
         let caption = vec![
             words("Robust accuracy under "),
             Piece::Declared(self.threat.name.clone()),
             words(", by budget: the share that the attacks tried here left standing"),
         ];
-        let head = heads(&["budget", "robust accuracy", "attack success", "found by"]);
+        let mut head = heads(&["budget"]);
+        head.extend(metrics.iter().map(|m| vec![title(m)]));
+        head.extend(found.then(|| vec![title(FOUND_BY)]));
         Ok(Plot { svg, table: Table { caption, head, rows } })
+    }
+
+    /// Metrics under attack that are given over all rows, robust accuracy among them.
+    fn overall_metrics(&self) -> Vec<String> {
+        let mut metrics = vec![ROBUST.to_owned()];
+        for located in self.figures {
+            let subject = &located.m.subject;
+            let whole = subject.eps.is_some() && subject.group.is_none() && subject.class.is_none();
+            if whole && located.part() == "robustness" && !metrics.contains(&located.m.metric) {
+                metrics.push(located.m.metric.clone());
+            }
+        }
+        metrics.sort_by_key(|m| order(m));
+        metrics
+    }
+
+    /// Accuracy without attack: on the attacked rows if it was measured there, else on all rows
+    /// of the same data.
+    fn clean(&self) -> Option<Located<'a>> {
+        let attacked = self.at("clean_accuracy", None).cloned();
+        attacked.or_else(|| {
+            located(self.assessment).into_iter().find(|l| {
+                let subject = &l.m.subject;
+                l.m.metric == "accuracy"
+                    && subject.model == self.model.name
+                    && Some(&subject.data) == self.data()
+                    && subject.threat.is_none()
+                    && subject.group.is_none()
+                    && subject.class.is_none()
+            })
+        })
+    }
+
+    fn data(&self) -> Option<&String> {
+        self.assessment.plan.probes.get(self.place).map(|p| &p.data)
     }
 
     fn found_by(&self, eps: f64, book: &mut FactBook) -> Result<Cell, FactError> {
         let mut cell = Vec::new();
         for located in self.figures.iter() {
-            if located.m.metric != "found_by" || located.m.subject.eps != Some(eps) {
+            if located.m.metric != FOUND_BY || located.m.subject.eps != Some(eps) {
                 continue;
             }
             if !cell.is_empty() {
@@ -285,11 +332,10 @@ impl<'a> Context<'a> {
     fn distances(&self, book: &mut FactBook) -> Result<Option<Table>, FactError> {
         let mut rows = Vec::new();
         for located in self.figures.iter().filter(|l| l.part() == "distance") {
-            let quantile = located.m.subject.class.clone().unwrap_or_default();
-            rows.push(vec![vec![Piece::Code(quantile)], located.cell(book)?]);
+            rows.push(vec![vec![title(&located.m.metric)], located.cell(book)?]);
         }
         let caption = "Distance at which rows were turned";
-        Ok(table(vec![words(caption)], heads(&["quantile", "distance"]), rows))
+        Ok(table(vec![words(caption)], heads(&["of the attackable rows", "distance"]), rows))
     }
 
     fn cost(&self, book: &mut FactBook) -> Result<Option<Table>, FactError> {
@@ -312,6 +358,9 @@ fn cell(located: Option<&Located<'_>>, book: &mut FactBook) -> Result<Cell, Fact
         None => Ok(vec![words("not measured")]),
     }
 }
+
+const ROBUST: &str = "robust_accuracy";
+const FOUND_BY: &str = "found_by";
 
 fn planned_eps(plan: &Plan, place: usize) -> &[f64] {
     match plan.probes.get(place).map(|p| &p.kind) {
