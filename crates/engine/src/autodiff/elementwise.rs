@@ -8,13 +8,15 @@ use super::{AutodiffError, Tape};
 use crate::graph::{Attribute, Node};
 
 type Done = Result<(), AutodiffError>;
+/// Both inputs, the output's shape and the cotangent.
+type Binary<'a> = (&'a str, &'a str, Vec<usize>, String);
 
-/// Two inputs, the output's shape and the cotangent.
+/// What the rules of two inputs need; none without a cotangent.
 fn binary<'a>(
     t: &Tape,
     node: &'a Node,
     grads: &[Option<String>],
-) -> Result<Option<(&'a str, &'a str, Vec<usize>, String)>, AutodiffError> {
+) -> Result<Option<Binary<'a>>, AutodiffError> {
     let (Some(Some(g)), [a, b], Some(y)) =
         (grads.first(), node.inputs.as_slice(), node.outputs.first())
     else {

@@ -35,11 +35,7 @@ struct Upgrade<'a> {
 impl Upgrade<'_> {
     fn node(&mut self, mut node: Node) {
         match node.op.as_str() {
-            "Constant" => {
-                if self.constant(&node) {
-                    return;
-                }
-            }
+            "Constant" if self.constant(&node) => return,
             "Squeeze" | "Unsqueeze" | "ReduceSum" if self.from < 13 => {
                 self.ints_to_input(&mut node, "axes", 1);
             }

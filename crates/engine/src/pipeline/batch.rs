@@ -88,7 +88,7 @@ pub(super) fn open(
     let (kind, facts, forward, core) =
         compile_core(core, options.engine, width, &inputs, &mut frontier)?;
     let mut free = Vec::new();
-    for wanted in options.free.iter().filter(|f| core.inputs.iter().any(|i| i.name == f.input)) {
+    for wanted in &options.free {
         free.push(Free::of(wanted, &core, &inputs)?);
     }
     let bound = Bound::of(rows, width, free, frontier);

@@ -19,7 +19,7 @@ pub(crate) const EXACT_INTEGER: i64 = 1 << 24;
 pub(crate) fn float_inputs(graph: &Graph, free: &[String]) -> Graph {
     let mut pass = Pass { out: Graph { nodes: Vec::new(), ..graph.clone() }, was: BTreeMap::new() };
     for input in &mut pass.out.inputs {
-        let integer = matches!(input.dtype, Some(DType::I64 | DType::I32 | DType::U8 | DType::I8));
+        let integer = INTEGERS.iter().any(|&d| input.dtype == Some(d));
         if free.contains(&input.name)
             && integer
             && let Some(dtype) = input.dtype.replace(DType::F32)
@@ -62,7 +62,7 @@ impl Pass {
                 continue;
             }
             if carries && data.contains(&i) && !floated {
-                node.inputs[i] = self.to_float(&name);
+                node.inputs[i] = self.floated(&name);
             } else if floated && !(carries && data.contains(&i)) {
                 node.inputs[i] = self.convert(&name, self.was[&name]);
             }
@@ -85,7 +85,7 @@ impl Pass {
             self.out.nodes.push(node.clone());
             return true;
         }
-        let integer = is(DType::I64) || is(DType::I32) || is(DType::U8) || is(DType::I8);
+        let integer = INTEGERS.iter().any(|&d| d != DType::Bool && is(d));
         if !is(DType::F32) && !integer {
             return false;
         }
@@ -99,7 +99,7 @@ impl Pass {
     }
 
     /// An integer value that meets a floated one: constants are converted here.
-    fn to_float(&mut self, name: &str) -> String {
+    fn floated(&mut self, name: &str) -> String {
         let converted = self.out.constants.get(name).and_then(|value| match value {
             Value::I64(t) => Some(Value::F32(t.map(|&v| v as f32))),
             Value::I32(t) => Some(Value::F32(t.map(|&v| v as f32))),
@@ -147,6 +147,9 @@ fn data_inputs(node: &Node) -> Vec<usize> {
         _ => Vec::new(),
     }
 }
+
+/// Types that become float when they are free.
+const INTEGERS: [DType; 5] = [DType::I64, DType::I32, DType::U8, DType::I8, DType::Bool];
 
 /// Operators that give booleans.
 const COMPARISONS: &[&str] = &["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"];

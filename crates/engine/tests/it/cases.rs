@@ -320,7 +320,8 @@ fn convolutions() -> Vec<Case> {
 
 fn pools() -> Vec<Case> {
     let kernel = |k: &[i64]| ("kernel_shape", list(k));
-    let table: Vec<(&[usize], Vec<(&str, Attribute)>)> = vec![
+    type Row<'a> = (&'a [usize], Vec<(&'a str, Attribute)>);
+    let table: Vec<Row> = vec![
         (&[2, 3, 6, 4], vec![kernel(&[2, 2]), ("strides", list(&[2, 2]))]),
         (&[2, 3, 7, 5], vec![kernel(&[2, 2]), ("strides", list(&[2, 2]))]),
         (&[2, 3, 6, 6], vec![kernel(&[3, 3]), ("strides", list(&[1, 1]))]),
@@ -391,14 +392,14 @@ fn shapes() -> Vec<Case> {
     ));
     let single = Value::I64(Tensor::scalar(1));
     cases.push(one("one index", "Gather", &[2, 3, 2], &[("i", single)], &[("axis", int(1))]));
-    let slices: [(&[i64], &[i64], &[i64], &[i64]); 5] = [
-        (&[1], &[3], &[1], &[1]),
-        (&[-3, 0], &[-1, 2], &[2, 0], &[1, 1]),
-        (&[0], &[100], &[2], &[2]),
-        (&[4], &[-100], &[2], &[-2]),
-        (&[1, 1], &[4, 5], &[1, 2], &[2, 3]),
+    let slices: [[&[i64]; 4]; 5] = [
+        [&[1], &[3], &[1], &[1]],
+        [&[-3, 0], &[-1, 2], &[2, 0], &[1, 1]],
+        [&[0], &[100], &[2], &[2]],
+        [&[4], &[-100], &[2], &[-2]],
+        [&[1, 1], &[4, 5], &[1, 2], &[2, 3]],
     ];
-    for (starts, ends, axes, steps) in slices {
+    for [starts, ends, axes, steps] in slices {
         let c = [("a", ints(starts)), ("b", ints(ends)), ("c", ints(axes)), ("d", ints(steps))];
         cases.push(one(&format!("{starts:?} {ends:?} {steps:?}"), "Slice", &[2, 4, 5], &c, &[]));
     }

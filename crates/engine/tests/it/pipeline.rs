@@ -297,6 +297,22 @@ fn free_columns_integers_and_a_prefix() {
     }
 }
 
+/// A free input that the output ignores keeps its coordinates, with gradient 0.
+#[test]
+fn an_input_without_influence_keeps_its_place() {
+    let nodes = vec![node("Mul", &["x", "x"], &["y"], &[])];
+    let graph = open_batch(graph(&[("idle", &[1, 3]), ("x", &[1, 2])], &[], nodes));
+    let mut inputs = rows_of(&[2], 4);
+    inputs.insert("idle".into(), random(1, &[4, 3]));
+    let free = ["idle", "x"].map(|n| FreeInput { input: n.into(), columns: None }).to_vec();
+    let options = PipelineOptions { free, ..options(2, Answer::Logit) };
+    let p = Pipeline::open(&model(&graph), &options, &inputs).unwrap();
+    assert_eq!(p.dims(), 5);
+    let x = p.clean(1).to_vec();
+    let got = p.loss_grad(&[1], &x, &[0], LossKind::Margin).unwrap();
+    assert_eq!(got.grad, [0.0, 0.0, 0.0, -2.0 * x[3], 2.0 * x[4]]);
+}
+
 #[test]
 fn requests_that_do_not_fit_are_refused() {
     let inputs = rows_of(&[20], 3);
