@@ -15,6 +15,7 @@ pub mod oracle;
 pub mod space;
 pub mod stats;
 pub mod stream;
+pub mod target;
 #[cfg(test)]
 mod toys;
 pub mod validity;

@@ -63,7 +63,7 @@ impl Attack for Coordinate {
     }
 
     fn run(&self, arena: &mut Arena<'_>) -> Result<(), ArenaError> {
-        let rungs = (CANDIDATES / arena.dims().max(1)).clamp(3, 17);
+        let rungs = (CANDIDATES / arena.dims().max(1)).clamp(3, 65);
         let mut walkers: Vec<Walker> =
             arena.open().into_iter().map(|s| Walker::start(arena, s, rungs)).collect();
         loop {
