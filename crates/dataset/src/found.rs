@@ -40,6 +40,7 @@ pub fn table(bytes: &[u8]) -> Result<FoundTable, CsvError> {
 pub fn images(images: &[u8], labels: Option<&[u8]>) -> Result<FoundImages, ImagesError> {
     let array = load(images, "images", &IMAGE_NAMES)?;
     let (rows, shape) = match *array.shape() {
+        [n, k] => (n, [1, 1, k]),
         [n, h, w] => (n, [1, h, w]),
         [n, a, b, c] if is_channels(c) && !is_channels(a) => (n, [c, a, b]),
         [n, a, b, c] => (n, [a, b, c]),

@@ -130,8 +130,8 @@ pub enum ImagesError {
 impl Images {
     /// Reads images and labels, each NPY, NPZ or IDX (gzip allowed for IDX) by content.
     ///
-    /// Arrays are `(n, h, w)` for one channel, `(n, c, h, w)` or `(n, h, w, c)`; where both of
-    /// the last fit, channels come first.
+    /// Arrays are `(n, h, w)` for one channel, `(n, c, h, w)` or `(n, h, w, c)`, channels first
+    /// where both fit, or `(n, c * h * w)` with channels first.
     ///
     /// # Errors
     /// See [`ImagesError`].
@@ -214,6 +214,7 @@ fn order_of(found: &[usize], shape: [usize; 3]) -> Result<Order, ImagesError> {
     let [c, h, w] = shape;
     match found {
         [_, fh, fw] if c == 1 && (*fh, *fw) == (h, w) => Ok(Order::ChannelsFirst),
+        [_, k] if *k == c * h * w => Ok(Order::ChannelsFirst),
         [_, fc, fh, fw] if (*fc, *fh, *fw) == (c, h, w) => Ok(Order::ChannelsFirst),
         [_, fh, fw, fc] if (*fc, *fh, *fw) == (c, h, w) => Ok(Order::ChannelsLast),
         _ => Err(ImagesError::Shape { found: tuple(found), shape }),

@@ -107,7 +107,7 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
 /// Loads a model.
 pub fn model(project: &Project, asset: &ModelAsset) -> Outcome<LoadedModel> {
     let model = assets::open_model(&project.path(&asset.path))?;
-    let broken = model.non_finite_weights();
+    let broken = broken_weights(&model);
     if let Some(first) = broken.first() {
         return Err(Failure::new(
             "model-not-finite",
@@ -121,6 +121,17 @@ pub fn model(project: &Project, asset: &ModelAsset) -> Outcome<LoadedModel> {
         ));
     }
     Ok(LoadedModel { asset: asset.clone(), model })
+}
+
+/// Constants with NaN, and tensors with infinities. A single infinity is a bound that exporters
+/// write on purpose (`Clip`).
+fn broken_weights(model: &Model) -> Vec<String> {
+    let constants = &model.graph().constants;
+    let broken = |name: &String| {
+        let values = constants.get(name).and_then(|v| v.to_f64s()).unwrap_or_default();
+        values.iter().any(|v| v.is_nan()) || values.len() > 1
+    };
+    model.non_finite_weights().into_iter().filter(broken).collect()
 }
 
 /// Binds rows to a model's inputs.

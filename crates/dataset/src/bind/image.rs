@@ -32,13 +32,11 @@ pub fn images(
         Layout::Nchw => [c, h, w],
         Layout::Nhwc => [h, w, c],
     };
-    check_shape(input, dims)?;
+    let shape = shape_of(input, images.n, dims)?;
     let data = match input.dtype {
         InputType::F64 => BoundData::F64(map_pixels(images, model, &maps, |v| v)),
         _ => BoundData::F32(map_pixels(images, model, &maps, |v| v as f32)),
     };
-    let [d0, d1, d2] = dims;
-    let shape = vec![images.n, d0, d1, d2];
     let free = if feature.mutable {
         Free::Image(free(images, feature, model, input, &maps, bounds))
     } else {
@@ -107,11 +105,19 @@ impl Affine {
     }
 }
 
-fn check_shape(input: &ModelInput, dims: [usize; 3]) -> Result<(), BindError> {
+/// Shape of the bound input: four axes, or the flattened image where the model reads `[n, k]`.
+fn shape_of(input: &ModelInput, n: usize, dims: [usize; 3]) -> Result<Vec<usize>, BindError> {
+    let [d0, d1, d2] = dims;
     let wanted = input.shape.get(1..).unwrap_or_default();
     let fits = wanted.len() == 3 && wanted.iter().zip(dims).all(|(w, d)| w.is_none_or(|w| w == d));
     if fits {
-        return Ok(());
+        return Ok(vec![n, d0, d1, d2]);
+    }
+    let size = d0 * d1 * d2;
+    if let [k] = wanted
+        && k.is_none_or(|k| k == size)
+    {
+        return Ok(vec![n, size]);
     }
     let swapped = |order: [usize; 3]| {
         wanted.len() == 3

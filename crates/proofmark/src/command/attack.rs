@@ -1,4 +1,322 @@
-//! stub
+//! `attack`: one model file under one threat, without a declaration.
+//!
+//! Owns the arguments and the report. The attack itself is the lab's; nothing is logged, so
+//! nothing here is fit for a declaration.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use proofmark_formats::npy::{NpyArray, NpyData};
+use proofmark_lab::ctx::Ctx;
+use proofmark_lab::evasion::assessment::{self as evasion, Assessment, Request};
+use proofmark_lab::evasion::Settings as AttackSettings;
+use proofmark_lab::evasion::suite::{self, Suite};
+use proofmark_lab::harness::{Case, HarnessError};
+use proofmark_lab::stats;
+use proofmark_schema::attack::Outcome as RowOutcome;
+use proofmark_schema::measurement::CheckState;
+
+use super::Global;
+use super::model::EngineName;
+use crate::cli::Format;
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::output::human::{Grid, percent, wrap};
+use crate::progress::Bars;
+use crate::runner::{self, Settings};
+use crate::subject::{Subject, Subjects};
+use crate::{arrays, interrupt, output};
+
+mod declared;
+
+/// Arguments.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
-pub fn run(_: &Args, _: super::Global) -> crate::failure::Outcome<std::process::ExitCode> { Ok(std::process::ExitCode::SUCCESS) }
+pub struct Args {
+    /// ONNX file.
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Rows: `.csv`, or images and vectors as `.npy`, `.npz`, IDX.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// Label column of a table, or the label file of images.
+    #[arg(long)]
+    pub label: String,
+    /// Distance.
+    #[arg(long, value_enum)]
+    pub norm: NormName,
+    /// Budgets, ascending.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub eps: Vec<f64>,
+    /// Unit of the budgets.
+    #[arg(long, value_enum)]
+    pub scale: ScaleName,
+    /// Suite, or one attack by id.
+    #[arg(long, default_value = "quick")]
+    pub suite: String,
+    /// `argmax`, or `CLASS@T`: CLASS is decided when its probability is at least T.
+    #[arg(long, default_value = "argmax")]
+    pub decision: String,
+    /// `FROM:TO`: the decision an attacker starts from and wants.
+    #[arg(long, value_name = "FROM:TO")]
+    pub goal: Option<String>,
+    /// Gradient steps per restart; the suite's own by default.
+    #[arg(long)]
+    pub steps: Option<usize>,
+    /// Seed.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The first so many rows.
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Output of the model that is judged; the only float one by default.
+    #[arg(long)]
+    pub output: Option<String>,
+    /// What the output holds; found from the values by default.
+    #[arg(long, value_enum)]
+    pub output_kind: Option<KindName>,
+    /// Classes in the order of the output's columns, as the labels are written.
+    #[arg(long, value_delimiter = ',')]
+    pub classes: Vec<String>,
+    /// Columns in the order of a single `[n, k]` input.
+    #[arg(long, value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Columns an attacker can change; every numeric input by default.
+    #[arg(long, value_delimiter = ',')]
+    pub mutable: Vec<String>,
+    /// Images: lowest and highest stored pixel, `LO:HI`.
+    #[arg(long, value_name = "LO:HI")]
+    pub bounds: Option<String>,
+    /// Images: what the bounds become in the model input, `LO:HI`.
+    #[arg(long, value_name = "LO:HI")]
+    pub range: Option<String>,
+    /// What the attacker can see.
+    #[arg(long, value_enum, default_value_t = AccessName::WhiteBox)]
+    pub access: AccessName,
+    /// Most queries per row and budget.
+    #[arg(long)]
+    pub queries: Option<u64>,
+    /// Fail (exit 1) unless the robust accuracy is at least this, at 95 % confidence, at the
+    /// largest budget.
+    #[arg(long, value_name = "R")]
+    pub min_robust: Option<f64>,
+    /// Write the witnesses here.
+    #[arg(long, value_name = "W.npz")]
+    pub witnesses: Option<PathBuf>,
+    /// Engine.
+    #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+    pub engine: EngineName,
+    /// Threads; all cores by default. Results do not depend on it.
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+/// Distances on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs)]
+pub enum NormName {
+    Linf,
+    L2,
+    L1,
+}
+
+/// Units on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ScaleName {
+    /// The unit of the model input.
+    Raw,
+    /// Share of each feature's bounds (for a table: the range found in the data).
+    Bounds,
+    /// Standard deviations of each column of the data.
+    Std,
+    /// Steps of an 8-bit image.
+    #[value(name = "0-255")]
+    U8,
+}
+
+/// Output kinds on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs)]
+pub enum KindName {
+    Probability,
+    Logit,
+    Score,
+    Label,
+}
+
+/// Access on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AccessName {
+    /// The model file, with gradients.
+    WhiteBox,
+    /// Scores only.
+    Score,
+    /// Decisions only.
+    Decision,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
+    let (project, notes) = declared::project(args)?;
+    for note in &notes {
+        output::note(global.quiet, note);
+    }
+    let settings = Settings {
+        engine: args.engine.kind(),
+        threads: args.threads.unwrap_or_else(runner::cores),
+    };
+    let subject = Subjects::new(&project, settings).of(declared::MODEL, declared::DATA)?;
+    for note in &subject.notes {
+        output::note(global.quiet, note);
+    }
+    let threat = project.system.threats.first().ok_or_else(|| {
+        Failure::new("threat", "there is no threat", "please report this as a bug")
+    })?;
+    let case = subject.case(threat, PROBE)?;
+    let case = case.borrow();
+    let suite = suite(args, &case)?;
+    let facts = subject.facts(args.seed);
+    let request = Request {
+        facts: &facts,
+        case: &case,
+        suite: &suite,
+        threat: None,
+        scale: threat.scale,
+        eps: &threat.eps,
+        groups: &subject.groups,
+        setup: &subject.setup,
+    };
+    let bars = Bars::new(global.quiet);
+    bars.begin("attack");
+    let ctx = Ctx { seed: args.seed, progress: &bars, cancel: interrupt::flag() };
+    let assessed = evasion::assess(&request, &Default::default(), &ctx, &mut |_| {});
+    bars.end();
+    let assessed = assessed.map_err(|error| match error {
+        HarnessError::Cancelled => {
+            Failure::new("interrupted", "stopped on request; nothing was kept", "run it again")
+        }
+        other => Failure::new("attack", other, "see `proofmark model inspect`"),
+    })?;
+    if let Some(path) = &args.witnesses {
+        write_witnesses(path, &subject, &assessed)?;
+    }
+    if global.format == Format::Json {
+        output::json(&as_json(&assessed)?);
+    } else {
+        output::data(&as_text(&assessed));
+    }
+    Ok(verdict(args.min_robust, &assessed, global))
+}
+
+/// The named suite, or a single attack with the standard settings.
+fn suite(args: &Args, case: &Case<'_>) -> Outcome<Suite> {
+    let steps = args.steps.unwrap_or(suite::STANDARD.steps);
+    let settings = AttackSettings { steps, ..suite::STANDARD };
+    if let Some(attack) = suite::attack(&args.suite, settings) {
+        case.admits(attack.as_ref()).or_fail("suite", "choose another attack, norm or access")?;
+        return Ok(Suite::of(&args.suite, attack.edition(), vec![attack]));
+    }
+    Suite::named(&args.suite, case, args.steps).or_fail("suite", "proofmark attack --help")
+}
+
+fn as_json(assessed: &Assessment) -> Outcome<serde_json::Value> {
+    let mut value = serde_json::to_value(&assessed.report).or_fail("attack", "")?;
+    let mean = mean_distance(assessed);
+    if let (Some(object), Some(mean)) = (value.as_object_mut(), mean) {
+        object.insert("mean_distance".into(), mean.into());
+    }
+    Ok(value)
+}
+
+/// Mean of the distances, where every attacked row has an exact one.
+fn mean_distance(assessed: &Assessment) -> Option<f64> {
+    let points = &assessed.report.points;
+    let attacked = || points.iter().filter(|p| p.outcome != RowOutcome::Wrong);
+    let exact = attacked().all(|p| p.distance.lower.is_some() && p.distance.lower == p.distance.upper);
+    let n = attacked().count();
+    let sum: f64 = attacked().filter_map(|p| p.distance.upper).sum();
+    (exact && n > 0).then(|| sum / n as f64)
+}
+
+fn as_text(assessed: &Assessment) -> String {
+    let report = &assessed.report;
+    let mut text = format!(
+        "{} rows, {} decided rightly, {} attacked; decision: {}\n",
+        report.n, report.correct, report.attackable, report.decision
+    );
+    let mut grid = Grid::new(&["budget", "robust accuracy", "95 % interval", "rows"]);
+    for at in &report.robust {
+        grid.row(vec![
+            at.eps.to_string(),
+            format!("at most {}", percent(at.estimate)),
+            format!("{} to {}", percent(at.lower), percent(at.upper)),
+            format!("{} of {}", at.k_robust, report.n),
+        ]);
+    }
+    text.push_str(&grid.render());
+    let mut found: std::collections::BTreeMap<&str, usize> = Default::default();
+    for point in &report.points {
+        if let Some(by) = &point.found_by {
+            *found.entry(by).or_default() += 1;
+        }
+    }
+    for attack in &report.attacks {
+        let line = match &attack.skipped {
+            Some(reason) => format!("{}: not run, {reason}", attack.id),
+            None => format!(
+                "{} ({}): {} rows found",
+                attack.id,
+                attack.settings,
+                found.get(attack.id.as_str()).unwrap_or(&0)
+            ),
+        };
+        text.push_str(&wrap(&line, 92, "  "));
+    }
+    for check in report.validity.iter().filter(|c| c.state != CheckState::Ok) {
+        let word = match check.state {
+            CheckState::Warn => "warning",
+            CheckState::Refuse => "REFUSED",
+            _ => "not examined",
+        };
+        let line = format!("{word} ({}): {} {}", check.check, check.reason, check.fix);
+        text.push_str(&wrap(&line, 92, "  "));
+    }
+    text.push_str("An upper bound: attacks not tried here may turn more rows. Nothing was logged.\n");
+    text
+}
+
+/// Exit 0, unless a threshold was given and not surely reached; 2 when the set-up is broken.
+fn verdict(min_robust: Option<f64>, assessed: &Assessment, global: Global) -> ExitCode {
+    let report = &assessed.report;
+    if report.validity.iter().any(|c| c.state == CheckState::Refuse) {
+        output::note(global.quiet, "the set-up is broken: no verdict");
+        return ExitCode::from(2);
+    }
+    let (Some(threshold), Some(at)) = (min_robust, report.robust.last()) else {
+        return ExitCode::SUCCESS;
+    };
+    let lower = stats::one_sided_lower(at.k_robust, report.n, 0.95);
+    let passed = lower >= threshold;
+    let word = if passed { "pass" } else { "not reached" };
+    output::note(
+        global.quiet,
+        &format!("{word}: lower 95 % bound {} for at least {}", percent(lower), percent(threshold)),
+    );
+    if passed { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+fn write_witnesses(path: &Path, subject: &Subject, assessed: &Assessment) -> Outcome<()> {
+    let found: Vec<_> = assessed.records.iter().filter(|r| r.witness.is_some()).collect();
+    let rows = found.iter().map(|r| r.point.index as i64).collect();
+    let x = found.iter().filter_map(|r| r.witness.clone()).flatten().collect();
+    let n = found.len();
+    let list = vec![
+        ("rows".to_owned(), NpyArray::new(vec![n], NpyData::I64(rows)).or_fail("output", "")?),
+        (
+            "x".to_owned(),
+            NpyArray::new(vec![n, subject.dims()], NpyData::F32(x)).or_fail("output", "")?,
+        ),
+    ];
+    arrays::write(path, &list)
+}
+
+/// Id in the random streams of an ad-hoc attack.
+const PROBE: &str = "attack";

@@ -1,0 +1,388 @@
+//! A declaration made from arguments and from what the files hold.
+//!
+//! Owns every default of `attack`; each is told in a note, so that none is silent. Must never be
+//! used for an assessment: those are declared by a person.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use proofmark_dataset::found;
+use proofmark_engine::engine::EngineKind;
+use proofmark_engine::model::Model;
+use proofmark_engine::pipeline::run_batched;
+use proofmark_schema::system::{
+    Access, DataAsset, DataRole, Decision, DialectPins, Feature, FeatureKind, FoundImages,
+    FoundTable, Goal, InputSpec, ModelAsset, ModelRole, Norm, OutputKind, OutputSpec, Scale,
+    System, Threat,
+};
+
+use super::{AccessName, Args, KindName, NormName, ScaleName};
+use crate::failure::{Failure, OrFail, Outcome};
+use crate::project::Project;
+use crate::{assets, loader};
+
+/// Name of the model in the made-up declaration.
+pub const MODEL: &str = "model";
+/// Name of the data set in the made-up declaration.
+pub const DATA: &str = "data";
+
+/// The declaration, and what was assumed.
+pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
+    let mut notes = Vec::new();
+    let model = assets::open_model(&args.model)?;
+    let is_table = is_table(&args.data)?;
+    let (features, values, range) = if is_table {
+        let table = found::table(&assets::read_data(&args.data)?)
+            .or_fail("data", "name a CSV, NPY, NPZ or IDX file")?;
+        let (features, values) = columns(args, &model, &table, &mut notes)?;
+        (features, values, None)
+    } else {
+        let images = assets::read_data(&args.data)?;
+        let labels = assets::read_data(Path::new(&args.label))?;
+        let images = flat_or_images(&images, &labels)?;
+        let (feature, range) = pixels(args, &images, &mut notes)?;
+        (vec![feature], images.label_values, range)
+    };
+    let classes = classes(args, &model, &values, is_table, &mut notes)?;
+    let data = DataAsset {
+        name: DATA.into(),
+        path: absolute(&args.data)?,
+        role: DataRole::Test,
+        label: is_table.then(|| args.label.clone()),
+        labels: if is_table { None } else { Some(absolute(Path::new(&args.label))?) },
+        classes: classes.iter().map(|c| (c.clone(), c.clone())).collect(),
+        ignore: Vec::new(),
+        missing: MISSING.iter().map(|m| (*m).to_owned()).collect(),
+        dialect: DialectPins::default(),
+        limit: args.limit,
+    };
+    let mut system = System {
+        name: "attack".into(),
+        version: String::new(),
+        provider: String::new(),
+        purpose: String::new(),
+        demo: false,
+        seed: args.seed,
+        data: vec![data],
+        features,
+        models: vec![model_asset(args, &classes, range)?],
+        threats: vec![threat(args)?],
+        criteria: Vec::new(),
+        declared: std::collections::BTreeMap::new(),
+    };
+    ignore_unread(&mut system, &model);
+    let mut project = Project {
+        dir: std::path::PathBuf::new(),
+        system,
+        sha256: assets::sha256(b"no declaration"),
+    };
+    let kind = output_kind(args, &project, &model, &mut notes)?;
+    for asset in &mut project.system.models {
+        asset.output.kind = kind;
+    }
+    Ok((project, notes))
+}
+
+fn threat(args: &Args) -> Outcome<Threat> {
+    let ascending = args.eps.windows(2).all(|w| w[0] < w[1]);
+    if !ascending || args.eps.iter().any(|e| !e.is_finite() || *e <= 0.0) {
+        return Err(Failure::new(
+            "eps",
+            format!("budgets must be positive and ascending, found {:?}", args.eps),
+            "e.g. --eps 0.02,0.05,0.1",
+        ));
+    }
+    Ok(Threat {
+        name: "attack".into(),
+        norm: match args.norm {
+            NormName::Linf => Norm::Linf,
+            NormName::L2 => Norm::L2,
+            NormName::L1 => Norm::L1,
+        },
+        eps: args.eps.clone(),
+        scale: match args.scale {
+            ScaleName::Raw => Scale::Raw,
+            ScaleName::Bounds => Scale::Bounds,
+            ScaleName::Std => Scale::Std,
+            ScaleName::U8 => Scale::U8,
+        },
+        goal: args.goal.as_deref().map(goal).transpose()?,
+        access: match args.access {
+            AccessName::WhiteBox => Access::WhiteBox,
+            AccessName::Score => Access::Score,
+            AccessName::Decision => Access::Decision,
+        },
+        suite: args.suite.clone(),
+        models: Vec::new(),
+        queries: args.queries,
+    })
+}
+
+fn goal(text: &str) -> Outcome<Goal> {
+    match text.split_once(':') {
+        Some((from, to)) if !from.is_empty() && !to.is_empty() && from != to => {
+            Ok(Goal { from: from.into(), to: to.into() })
+        }
+        _ => Err(Failure::new("goal", format!("`{text}` is no goal"), "e.g. --goal bad:good")),
+    }
+}
+
+fn model_asset(args: &Args, classes: &[String], range: Option<[f64; 2]>) -> Outcome<ModelAsset> {
+    Ok(ModelAsset {
+        name: MODEL.into(),
+        path: absolute(&args.model)?,
+        role: ModelRole::Primary,
+        output: OutputSpec {
+            name: args.output.clone(),
+            kind: OutputKind::Logit,
+            classes: classes.to_vec(),
+        },
+        decision: decision(&args.decision, classes)?,
+        expected: None,
+        expected_data: None,
+        input: InputSpec { columns: args.columns.clone(), range, ..InputSpec::default() },
+    })
+}
+
+fn decision(text: &str, classes: &[String]) -> Outcome<Decision> {
+    if text == "argmax" {
+        return Ok(Decision::Argmax);
+    }
+    let parsed = text.rsplit_once('@').and_then(|(class, at)| {
+        let at: f64 = at.parse().ok()?;
+        (at > 0.0 && at < 1.0 && classes.iter().any(|c| c == class))
+            .then(|| Decision::Cutoff { class: class.to_owned(), at })
+    });
+    parsed.ok_or_else(|| {
+        Failure::new(
+            "decision",
+            format!("`{text}` is neither `argmax` nor CLASS@T of the classes {classes:?}"),
+            "e.g. --decision bad@0.3",
+        )
+    })
+}
+
+/// Features of a table: every column but the label; numbers that the model reads can be moved
+/// within the range found, unless `--mutable` names others.
+fn columns(
+    args: &Args,
+    model: &Model,
+    table: &FoundTable,
+    notes: &mut Vec<String>,
+) -> Outcome<(Vec<Feature>, Vec<String>)> {
+    let label = table.columns.iter().find(|c| c.name == args.label).ok_or_else(|| {
+        let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        Failure::new(
+            "label",
+            format!("there is no column `{}` in `{}`", args.label, args.data.display()),
+            format!("name one of: {}", names.join(", ")),
+        )
+    })?;
+    let inputs: BTreeSet<&str> =
+        model.graph().inputs.iter().map(|i| i.name.as_str()).collect();
+    let matrix = inputs.len() == 1 && !table.columns.iter().any(|c| inputs.contains(&*c.name));
+    let read = |name: &str| {
+        if !matrix {
+            return inputs.contains(name);
+        }
+        args.columns.is_empty() || args.columns.iter().any(|c| c == name)
+    };
+    let features: Vec<Feature> = table
+        .columns
+        .iter()
+        .filter(|c| c.name != label.name)
+        .map(|c| {
+            let numeric = matches!(c.kind, FeatureKind::Number | FeatureKind::Integer);
+            let wanted = args.mutable.is_empty() || args.mutable.contains(&c.name);
+            Feature {
+                name: c.name.clone(),
+                kind: c.kind,
+                bounds: c.range,
+                values: Vec::new(),
+                mutable: numeric && wanted && read(&c.name),
+                group: false,
+                group_edges: Vec::new(),
+                input: read(&c.name),
+                shape: None,
+            }
+        })
+        .collect();
+    let moved: Vec<String> = features
+        .iter()
+        .filter(|f| f.mutable)
+        .map(|f| {
+            let [low, high] = f.bounds.unwrap_or_default();
+            format!("{} [{low}, {high}]", f.name)
+        })
+        .collect();
+    notes.push(format!("an attacker moves, within the range found: {}", moved.join(", ")));
+    Ok((features, label.values.clone()))
+}
+
+/// Columns that the model does not read are left out rather than refused.
+fn ignore_unread(system: &mut System, model: &Model) {
+    let inputs = loader::model_inputs(model.graph());
+    if inputs.len() > 1 {
+        let unread: Vec<String> =
+            system.features.iter().filter(|f| !f.input).map(|f| f.name.clone()).collect();
+        system.features.retain(|f| f.input);
+        for data in &mut system.data {
+            data.ignore.extend(unread.iter().cloned());
+        }
+    }
+}
+
+fn pixels(
+    args: &Args,
+    images: &FoundImages,
+    notes: &mut Vec<String>,
+) -> Outcome<(Feature, Option<[f64; 2]>)> {
+    let [low, high] = images.range;
+    let eight_bit = low >= 0.0 && high > 1.0 && high <= 255.0;
+    let bounds = match &args.bounds {
+        Some(text) => pair(text)?,
+        None if eight_bit => [0.0, 255.0],
+        None if low >= 0.0 && high <= 1.0 => [0.0, 1.0],
+        None => [low, high],
+    };
+    let range = match &args.range {
+        Some(text) => Some(pair(text)?),
+        None if eight_bit && args.bounds.is_none() => Some([0.0, 1.0]),
+        None => None,
+    };
+    notes.push(match range {
+        Some([a, b]) => format!("values [{}, {}] become [{a}, {b}]", bounds[0], bounds[1]),
+        None => format!("values lie in [{}, {}] and are taken as they are", bounds[0], bounds[1]),
+    });
+    let feature = Feature {
+        name: "values".into(),
+        kind: FeatureKind::Image,
+        bounds: Some(bounds),
+        values: Vec::new(),
+        mutable: true,
+        group: false,
+        group_edges: Vec::new(),
+        input: true,
+        shape: Some(images.shape),
+    };
+    Ok((feature, range))
+}
+
+fn pair(text: &str) -> Outcome<[f64; 2]> {
+    let parsed = text.split_once(':').and_then(|(a, b)| {
+        let (a, b): (f64, f64) = (a.parse().ok()?, b.parse().ok()?);
+        (a < b).then_some([a, b])
+    });
+    parsed.ok_or_else(|| {
+        Failure::new("range", format!("`{text}` is no range"), "two numbers, e.g. --range 0:1")
+    })
+}
+
+/// Classes in the order of the output's columns: as given, or the label values in order.
+fn classes(
+    args: &Args,
+    model: &Model,
+    values: &[String],
+    is_table: bool,
+    notes: &mut Vec<String>,
+) -> Outcome<Vec<String>> {
+    if !args.classes.is_empty() {
+        return Ok(args.classes.clone());
+    }
+    let mut found: Vec<String> = values.to_vec();
+    let numbers: Option<Vec<i64>> = found.iter().map(|v| v.parse().ok()).collect();
+    if let Some(mut numbers) = numbers {
+        numbers.sort_unstable();
+        let last = numbers.last().copied().unwrap_or(0);
+        let width = width_of(model, args.output.as_deref());
+        // Labels are usually indices from 0; a small sample may not hold every class.
+        let indices = !is_table && numbers.first().is_some_and(|first| *first >= 0);
+        found = match width {
+            Some(width) if indices && last < width as i64 && width > numbers.len() => {
+                (0..width).map(|c| c.to_string()).collect()
+            }
+            _ => numbers.iter().map(i64::to_string).collect(),
+        };
+    }
+    notes.push(format!("classes, in the order of the output's columns: {}", found.join(", ")));
+    Ok(found)
+}
+
+fn width_of(model: &Model, output: Option<&str>) -> Option<usize> {
+    let outputs = &model.graph().outputs;
+    let named = outputs.iter().find(|o| output.is_none_or(|name| o.name == name))?;
+    match named.shape.as_ref()?.last()? {
+        proofmark_engine::graph::Dim::Fixed(n) => Some(*n),
+        proofmark_engine::graph::Dim::Dynamic(_) => None,
+    }
+}
+
+/// Probability when every row of a sample looks like one, logit otherwise.
+fn output_kind(
+    args: &Args,
+    project: &Project,
+    model: &Model,
+    notes: &mut Vec<String>,
+) -> Outcome<OutputKind> {
+    if let Some(kind) = args.output_kind {
+        return Ok(match kind {
+            KindName::Probability => OutputKind::Probability,
+            KindName::Logit => OutputKind::Logit,
+            KindName::Score => OutputKind::Score,
+            KindName::Label => OutputKind::Label,
+        });
+    }
+    let (Some(asset), Some(set)) = (project.system.models.first(), project.system.data.first())
+    else {
+        return Ok(OutputKind::Logit);
+    };
+    let mut set = set.clone();
+    set.limit = Some(set.limit.unwrap_or(SAMPLE_ROWS).min(SAMPLE_ROWS));
+    let data = loader::data(project, &set)?;
+    let loaded = loader::LoadedModel { asset: asset.clone(), model: model.clone() };
+    let binding = loader::bind(project, &data, &loaded)?;
+    let inputs = proofmark_lab::target::inputs(&binding).or_fail("binding", "")?;
+    let wanted: Vec<String> = args.output.iter().cloned().collect();
+    let (values, _) = run_batched(model, EngineKind::Reference, &inputs, &wanted, SAMPLE_ROWS)
+        .or_fail("run", "see `proofmark model inspect`")?;
+    let float = values.iter().find_map(|v| v.as_f32());
+    let looks = float.is_some_and(|t| {
+        let width = t.shape().last().copied().unwrap_or(1).max(1);
+        t.data().chunks(width).all(|row| {
+            let inside = row.iter().all(|p| (0.0..=1.0).contains(p));
+            inside && (width == 1 || (row.iter().sum::<f32>() - 1.0).abs() < 1e-3)
+        })
+    });
+    let (kind, word) = if looks {
+        (OutputKind::Probability, "probabilities")
+    } else {
+        (OutputKind::Logit, "logits")
+    };
+    notes.push(format!("the output is read as {word} (--output-kind says otherwise)"));
+    Ok(kind)
+}
+
+/// Images, or vectors as images of one row.
+fn flat_or_images(data: &[u8], labels: &[u8]) -> Outcome<FoundImages> {
+    found::images(data, Some(labels))
+        .or_fail("data", "images are (n, h, w) or four-dimensional, vectors (n, k)")
+}
+
+fn is_table(path: &Path) -> Outcome<bool> {
+    let head = assets::read_data(path)?;
+    let length = head.len() as u64;
+    let head = head.get(..proofmark_formats::sniff::HEAD_BYTES).unwrap_or(&head);
+    Ok(matches!(
+        proofmark_formats::sniff::sniff(head, length),
+        proofmark_formats::sniff::Kind::Table { .. } | proofmark_formats::sniff::Kind::Text
+    ))
+}
+
+fn absolute(path: &Path) -> Outcome<String> {
+    Ok(assets::absolute(path)?.display().to_string())
+}
+
+/// Texts read as missing.
+const MISSING: &[&str] = &["", "NA", "NaN", "nan", "?"];
+/// Enough rows to tell probabilities from logits.
+const SAMPLE_ROWS: usize = 32;
