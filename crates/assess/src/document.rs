@@ -5,7 +5,7 @@
 //! HTML (see `html`) or take a figure from anywhere but a signed statement. Called by `pack`.
 
 use proofmark_evidence::digest::Digest;
-use proofmark_schema::duties::{duties, metrics};
+use proofmark_schema::duties::duties;
 use proofmark_schema::system::Scale;
 use proofmark_schema::taxonomy::Coverage;
 
@@ -16,6 +16,7 @@ use crate::judge::VerdictState;
 
 mod coverage;
 mod figures;
+mod glossary;
 mod models;
 mod threats;
 mod verdicts;
@@ -280,7 +281,7 @@ pub fn build(sources: &Sources<'_>, book: &mut FactBook) -> Result<Document, Fac
         runs: runs(sources),
         assets: assets(assessment),
         checks: checks(sources),
-        glossary: glossary(assessment),
+        glossary: glossary::entries(assessment),
     })
 }
 
@@ -403,20 +404,6 @@ fn checks(sources: &Sources<'_>) -> Vec<Check> {
     ]
 }
 
-fn glossary(assessment: &Assessment) -> Vec<(String, String)> {
-    let used = |id: &str| {
-        let mut all = assessment.results.iter().flat_map(|r| &r.said.measurements);
-        all.any(|m| m.metric == id)
-    };
-    let metrics = metrics()
-        .metrics
-        .iter()
-        .filter(|m| used(&m.id))
-        .map(|m| (m.title.clone(), m.means.clone()));
-    let words = GLOSSARY.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
-    metrics.chain(words).collect()
-}
-
 /// The unit of a budget in words.
 fn scale_words(scale: Scale) -> &'static str {
     match scale {
@@ -459,44 +446,3 @@ fn anchor(parts: &[&str]) -> String {
 }
 
 const SHORT_DIGITS: usize = 12;
-
-const GLOSSARY: [(&str, &str); 15] = [
-    (
-        "figure [lower, upper], k of n",
-        "The figure, the two-sided interval that covers the true value with the stated confidence \
-         if the rows are a random sample, and the counts it was made from.",
-    ),
-    (
-        "one-sided bounds",
-        "Lower and upper bound, each on its own at the confidence of the criterion. The verdict \
-         rests on them, not on the figure.",
-    ),
-    ("pass", "The bound on the safe side reaches the threshold."),
-    ("fail", "The bound on the other side does not reach it."),
-    ("inconclusive", "The threshold lies inside the interval: more rows are needed to decide."),
-    (
-        "refused",
-        "A check found the set-up broken, so that the figure deserves no verdict; the reason and \
-         a likely fix are given.",
-    ),
-    ("missing", "Nothing was measured, declared or waived."),
-    ("measured", "Covered by a signed measurement of this run, for every model in use."),
-    ("imported", "Covered by signed evidence of others."),
-    ("declared", "A person says so; nothing was measured."),
-    ("waived", "A person set it aside, with a reason."),
-    (
-        "exploratory",
-        "A threshold, seed, budget, test set or decision was changed after a result for the same \
-         model had been seen. Such a figure is unfit for declaration.",
-    ),
-    (
-        "registered",
-        "Signed and written to the log before the run, so that a change afterwards shows.",
-    ),
-    (
-        "no attack found a way",
-        "The attacks that were tried did not succeed within the budget. It is not a proof: \
-         another attack may.",
-    ),
-    ("budget", "How far an attacker may change an input, in the unit of the threat."),
-];

@@ -170,7 +170,7 @@ fn next(
     let unmet = |s: &VerdictState| *s != VerdictState::Pass;
     match (coverage, rule) {
         (Coverage::Measured, _) if verdicts.is_empty() => {
-            "set a threshold: [criteria.…], before the next `proofmark assess`".to_owned()
+            "set a threshold, `[criteria.…]`, before the next `proofmark assess`".to_owned()
         }
         (Coverage::Measured, _) if verdicts.iter().any(|(_, state)| unmet(state)) => {
             "change the model, then `proofmark assess`".to_owned()
@@ -180,12 +180,12 @@ fn next(
             "`proofmark check`, mend what it says, then `proofmark assess`".to_owned()
         }
         (_, Some(rule)) if needs_threat(rule) && system.threats.is_empty() => {
-            "declare an attacker: [threats.…], then `proofmark assess`".to_owned()
+            "declare an attacker, `[threats.…]`, then `proofmark assess`".to_owned()
         }
         (_, Some(_)) => "`proofmark assess`".to_owned(),
         (Coverage::Waived, None) => "none while the reason holds".to_owned(),
         (Coverage::Declared, None) => "none: this release cannot measure it".to_owned(),
-        (_, None) => format!("declare it: [declared.\"{id}\"]"),
+        (_, None) => format!("declare it: `[declared.\"{id}\"]`"),
     }
 }
 

@@ -94,10 +94,8 @@ pub fn calibration(plot: &Calibration) -> String {
         let (x, y) = (x_of(point.x, (0.0, 1.0)), y_of(point.y));
         whisker(&mut svg, x, point);
         let (left, top) = (x - 3.5, y - 3.5);
-        let _ = write!(
-            svg,
-            r#"<rect class="mark" x="{left:.1}" y="{top:.1}" width="7" height="7"/>"#
-        );
+        let _ =
+            write!(svg, r#"<rect class="mark" x="{left:.1}" y="{top:.1}" width="7" height="7"/>"#);
     }
     svg.push_str("</svg>");
     svg
@@ -122,7 +120,9 @@ pub fn escape(text: &str) -> String {
 fn open(id: &str, title: &str, desc: &str) -> String {
     let (id, title, desc) = (escape(id), escape(title), escape(desc));
     format!(
-        r#"<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{id}-title {id}-desc"><title id="{id}-title">{title}</title><desc id="{id}-desc">{desc}</desc>"#
+        "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+         aria-labelledby=\"{id}-title {id}-desc\"><title id=\"{id}-title\">{title}</title>\
+         <desc id=\"{id}-desc\">{desc}</desc>"
     )
 }
 
@@ -158,10 +158,12 @@ fn tick_x(svg: &mut String, x: f64, label: &str) {
 fn whisker(svg: &mut String, x: f64, point: &Point) {
     let (low, high) = (y_of(point.lower), y_of(point.upper));
     let (left, right) = (x - 7.0, x + 7.0);
-    let _ = write!(
-        svg,
-        r#"<path class="whisker" d="M{x:.1} {low:.1}V{high:.1}M{left:.1} {low:.1}H{right:.1}M{left:.1} {high:.1}H{right:.1}"/>"#
+    let (stem, foot, head) = (
+        format!("M{x:.1} {low:.1}V{high:.1}"),
+        format!("M{left:.1} {low:.1}H{right:.1}"),
+        format!("M{left:.1} {high:.1}H{right:.1}"),
     );
+    let _ = write!(svg, r#"<path class="whisker" d="{stem}{foot}{head}"/>"#);
 }
 
 fn percent(share: f64) -> String {
@@ -184,7 +186,7 @@ fn y_of(share: f64) -> f64 {
 
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 72.0;
+const LEFT: f64 = 84.0;
 const RIGHT: f64 = 452.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 244.0;

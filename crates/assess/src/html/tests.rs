@@ -222,6 +222,35 @@ fn the_page_is_accessible_in_its_markup() {
     }
 }
 
+/// Relative luminance of `#rrggbb` (WCAG 2.2, definition of relative luminance).
+fn luminance(hex: &str) -> f64 {
+    let channel = |at: usize| {
+        let value = f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+}
+
+#[test]
+fn text_stands_out_from_its_ground_in_every_scheme() {
+    let css = include_str!("../../assets/report.css");
+    let schemes: Vec<&str> = css.split(":root {").skip(1).collect();
+    assert_eq!(schemes.len(), 3, "light, dark and print");
+    for scheme in schemes {
+        let colour = |name: &str| {
+            let at = scheme.find(&format!("--{name}: #")).unwrap() + name.len() + 4;
+            luminance(&scheme[at..at + 7])
+        };
+        for ground in ["paper", "wash"] {
+            for text in ["ink", "quiet", "accent", "good", "bad", "open"] {
+                let (a, b) = (colour(ground), colour(text));
+                let ratio = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+                assert!(ratio >= 4.5, "{text} on {ground}: {ratio:.2}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_failed_probe_and_a_refusal_are_told_in_words() {
     let mut desk = Desk::new();
