@@ -9,7 +9,9 @@
 
 mod batch;
 mod narrow;
+mod open;
 mod rows;
+mod score;
 mod whole;
 
 use std::sync::OnceLock;
@@ -23,7 +25,8 @@ use crate::loss::{self, Tap};
 use crate::model::Model;
 use crate::value::{Inputs, Tensor, Value};
 
-use batch::{Bound, Column};
+use batch::Bound;
+use score::Column;
 
 /// What the declared output holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,12 +136,12 @@ impl Pipeline {
         options: &PipelineOptions,
         inputs: &Inputs,
     ) -> Result<Self, EngineError> {
-        let opened = batch::open(model.graph(), options, inputs)?;
-        let batch::Opened { core, output, bound, kind, facts, forward } = opened;
+        let opened = open::open(model.graph(), options, inputs)?;
+        let open::Opened { core, output, bound, kind, facts, forward } = opened;
         let mut options = options.clone();
         options.width = bound.width;
         options.threads = options.threads.max(1);
-        let columns = batch::columns_of(forward.as_ref(), &bound, &output, options.answer)?;
+        let columns = score::columns_of(forward.as_ref(), &bound, &output, options.answer)?;
         if options.answer != Answer::Label
             && columns != options.classes
             && !(columns == 1 && options.classes == 2)
@@ -197,8 +200,10 @@ impl Pipeline {
         self.program(LossKind::CrossEntropy).map(|_| ())
     }
 
-    /// Where the loss is attached when not at the declared output, in words.
+    /// Where the loss is attached when not at the declared output, in words; `None` without a
+    /// gradient.
     pub fn tap(&self) -> Option<&str> {
+        self.gradient().ok()?;
         self.tap.as_ref().ok().and_then(|tap| tap.words.as_deref())
     }
 
@@ -250,7 +255,7 @@ impl Pipeline {
             };
             Ok(LossGrad {
                 scores: self.as_scores(Some(scores), range.len())?,
-                loss: batch::floats(losses)?.iter().take(range.len()).copied().collect(),
+                loss: score::floats(losses)?.iter().take(range.len()).copied().collect(),
                 grad: self.bound.gather(grads, range.len())?,
             })
         })?;

@@ -190,9 +190,12 @@ impl Builder {
     }
 
     /// `x` where `condition` holds, else 0.
+    ///
+    /// As a product, which rten computes ten times faster than `Where`; the price is that an
+    /// infinite `x` gives NaN, not 0, where the condition fails.
     pub(crate) fn keep(&mut self, condition: &str, x: &str) -> String {
-        let zero = self.scalar(0.0);
-        self.op("Where", &[condition, x, &zero])
+        let mask = self.op_with("Cast", &[condition], vec![("to", Attribute::Int(FLOAT))]);
+        self.op("Mul", &[x, &mask])
     }
 
     /// `x` in another shape; `x` itself when it has that shape.
@@ -303,6 +306,9 @@ impl Builder {
         }
     }
 }
+
+/// ONNX's number for `float`.
+pub(crate) const FLOAT: i64 = 1;
 
 /// Dimensions as ONNX writes them.
 pub(crate) fn signed(values: &[usize]) -> Vec<i64> {

@@ -2,7 +2,8 @@
 //!
 //! Owns the derivative of `Conv` and `ConvTranspose` with respect to their input. A stride-1
 //! convolution goes back as a convolution with flipped weights, which are laid out while the
-//! graph is built; a strided one as a transposed convolution. Called by the table in [`super`].
+//! graph is built; a strided one, and one from very few channels (a first layer), as a
+//! transposed convolution. Called by the table in [`super`].
 
 use super::builder::{flip_value, int, int_list, permute_value, reshape_value, text, value_shape};
 use super::{AutodiffError, Tape};
@@ -72,7 +73,8 @@ pub(super) fn conv(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done 
     let geometry = Geometry::of(node, &xs, &ws, &ys);
     let unit = geometry.strides.iter().all(|&s| s == 1);
     let fits = (0..ws.len() - 2).all(|i| geometry.reach(i) > geometry.before[i]);
-    let turned = if unit && fits { turned_weights(t, w, &geometry) } else { None };
+    let wide = ws[1] * geometry.group * FEW_CHANNELS > ws[0];
+    let turned = if unit && fits && wide { turned_weights(t, w, &geometry) } else { None };
     let d = match turned {
         Some(turned) => backward_conv(t, g, &turned, &geometry, &xs, &ys),
         None => backward_transposed(t, g, w, &geometry, &xs, &ys),
@@ -197,3 +199,7 @@ pub(super) fn fit(t: &mut Tape, x: &str, shape: &[usize], skip: &[usize], to: &[
     let cut = t.crop(x, shape, &starts, &ends);
     t.pad(&cut, &vec![0; rank], &after)
 }
+
+/// With this many times fewer input than output channels the transposed form is cheaper: the
+/// other would unfold the many channels to compute the few (measured on rten 0.27).
+const FEW_CHANNELS: usize = 4;

@@ -4,6 +4,7 @@
 //! PyTorch's `maximum` does; `Clip` passes it at both bounds, as `clamp` does. Called by the
 //! table in [`super`].
 
+use super::builder::FLOAT;
 use super::{AutodiffError, Tape};
 use crate::graph::{Attribute, Node};
 
@@ -184,6 +185,3 @@ pub(super) fn select(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Don
     }
     Ok(())
 }
-
-/// ONNX's number for `float`.
-pub(super) const FLOAT: i64 = 1;

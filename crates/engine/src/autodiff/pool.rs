@@ -5,9 +5,8 @@
 //! whole cotangent, as in PyTorch. (After a ReLU, windows of equal zeros are common.) Called by
 //! the table in [`super`].
 
-use super::builder::{int, int_list, signed, text, walk};
+use super::builder::{FLOAT, int, int_list, signed, text, walk};
 use super::conv::fit;
-use super::elementwise::FLOAT;
 use super::{AutodiffError, Tape};
 use crate::graph::{Attribute, Node};
 

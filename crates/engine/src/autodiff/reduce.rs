@@ -4,8 +4,7 @@
 //! `amax` does. Called by the table in [`super`].
 
 use super::activation::times_sign;
-use super::builder::{axis_of, int};
-use super::elementwise::FLOAT;
+use super::builder::{FLOAT, axis_of, int};
 use super::{AutodiffError, Tape};
 use crate::graph::{Attribute, Node};
 

@@ -4,8 +4,7 @@
 //! back: padding for a plain slice, a gather from a row of zeros otherwise. Called by the table
 //! in [`super`].
 
-use super::builder::{axis_of, int, int_list, text};
-use super::elementwise::FLOAT;
+use super::builder::{FLOAT, axis_of, int, int_list, text};
 use super::{AutodiffError, Tape};
 use crate::graph::{Attribute, Node};
 use crate::value::DType;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::batch::fixed_batch;
+use super::open::fixed_batch;
 use super::rows::{join_rows, padded, pick_rows};
 use super::{Answer, FreeInput, LossKind, Pipeline, PipelineOptions, WIDTH, request};
 use crate::autodiff::upgrade;

@@ -1,0 +1,260 @@
+//! Binding a graph to data rows.
+//!
+//! Owns the road from a graph to a compiled core: which output is meant, what the attacker
+//! cannot touch (computed here, on the reference), and the engine that holds the rest. Called by
+//! [`super`].
+
+use super::batch::{Bound, Free};
+use super::narrow::{float_inputs, single};
+use super::rows::{join_rows, padded, pick_rows};
+use super::{Answer, PipelineOptions, request};
+use crate::autodiff::upgrade;
+use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile};
+use crate::graph::{Dim, Graph, ValueInfo};
+use crate::lower::lower;
+use crate::reference::{self, Precision};
+use crate::split::split;
+use crate::value::{DType, Inputs, Value};
+
+/// A graph bound to rows and compiled.
+pub(super) struct Opened {
+    pub core: Graph,
+    pub output: String,
+    pub bound: Bound,
+    pub kind: EngineKind,
+    pub facts: EngineFacts,
+    pub forward: Box<dyn Program>,
+}
+
+/// Lowers, cuts, narrows and compiles a graph for the rows of `inputs`.
+pub(super) fn open(
+    graph: &Graph,
+    options: &PipelineOptions,
+    inputs: &Inputs,
+) -> Result<Opened, EngineError> {
+    let mut graph = upgrade(&lower(graph));
+    let output = choose_output(&graph, options)?;
+    graph.outputs = vec![info_of(&graph, &output)];
+    let (rows, inputs) = check_inputs(&graph, inputs)?;
+    let width = fixed_batch(&graph).unwrap_or(options.width).max(1);
+    let names: Vec<String> = options.free.iter().map(|f| f.input.clone()).collect();
+    if let Some(name) = names.iter().find(|n| !graph.inputs.iter().any(|i| i.name == **n)) {
+        return Err(EngineError::Request(format!("the model has no input `{name}` to move")));
+    }
+    let cut = split(&graph, &names, std::slice::from_ref(&output));
+    if !cut.core.nodes.iter().any(|n| n.outputs.contains(&output)) {
+        let words = format!("nothing that may move reaches the output `{output}`");
+        return Err(EngineError::Request(words));
+    }
+    let mut core = float_inputs(&cut.core, &names);
+    let values =
+        Prefix { graph: &cut.prefix, inputs: &inputs, rows, width }.values(&core, &names)?;
+    let mut frontier = values.by_row;
+    for (name, value) in values.fixed {
+        core.inputs.retain(|i| i.name != name);
+        core.constants.insert(name, value);
+    }
+    core.inputs.retain(|i| names.contains(&i.name) || frontier.iter().any(|(n, _)| *n == i.name));
+    let (kind, facts, forward, core) =
+        compile_core(core, options.engine, width, &inputs, &mut frontier)?;
+    let mut free = Vec::new();
+    for wanted in &options.free {
+        free.push(Free::of(wanted, &core, &inputs)?);
+    }
+    let bound = Bound::of(rows, width, free, frontier);
+    Ok(Opened { core, output, bound, kind, facts, forward })
+}
+
+/// Compiles the core for the wanted engine; what rten cannot hold runs on the reference.
+fn compile_core(
+    mut core: Graph,
+    wanted: EngineKind,
+    width: usize,
+    inputs: &Inputs,
+    frontier: &mut [(String, Value)],
+) -> Result<(EngineKind, EngineFacts, Box<dyn Program>, Graph), EngineError> {
+    for info in &mut core.inputs {
+        let row = frontier.iter().find(|(n, _)| *n == info.name).map(|(_, v)| v);
+        if let Some(value) = row.or_else(|| inputs.get(&info.name)) {
+            let rest = value.shape().into_iter().skip(1);
+            info.shape = Some(std::iter::once(width).chain(rest).map(Dim::Fixed).collect());
+            if row.is_some() || info.dtype.is_none() {
+                info.dtype = value.dtype();
+            }
+        }
+    }
+    if !matches!(wanted, EngineKind::Auto | EngineKind::Rten) {
+        let program = compile(&core, wanted, 1)?;
+        return Ok((wanted, wanted.facts(), program, core));
+    }
+    let narrow = single(&core);
+    match compile(&narrow, EngineKind::Rten, 1) {
+        Ok(program) => {
+            for (_, value) in frontier {
+                if let Value::F64(t) = value {
+                    *value = Value::F32(t.map(|&v| v as f32));
+                }
+            }
+            Ok((EngineKind::Rten, EngineKind::Rten.facts(), program, narrow))
+        }
+        Err(EngineError::Unsupported { reason, .. }) => {
+            let kind = EngineKind::Reference;
+            let program = compile(&core, kind, 1)?;
+            let note = Some(format!("rten cannot run this part of the model: {reason}"));
+            Ok((kind, EngineFacts { note, ..kind.facts() }, program, core))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The part of the model that the attacker cannot touch, over all rows.
+struct Prefix<'a> {
+    graph: &'a Graph,
+    inputs: &'a Inputs,
+    rows: usize,
+    width: usize,
+}
+
+/// What the core reads besides the free inputs.
+struct Values {
+    by_row: Vec<(String, Value)>,
+    fixed: Vec<(String, Value)>,
+}
+
+impl Prefix<'_> {
+    fn values(&self, core: &Graph, free: &[String]) -> Result<Values, EngineError> {
+        let mut values = Values { by_row: Vec::new(), fixed: Vec::new() };
+        let mut computed = Vec::new();
+        for info in core.inputs.iter().filter(|i| !free.contains(&i.name)) {
+            match self.inputs.get(&info.name) {
+                Some(value) => values.by_row.push((info.name.clone(), value.clone())),
+                None => computed.push(info.name.as_str()),
+            }
+        }
+        if computed.is_empty() {
+            return Ok(values);
+        }
+        let program = reference::prepare(self.graph, Precision::F32)?;
+        let run = |rows: &[usize]| -> Result<Vec<Value>, EngineError> {
+            let mut batch = Inputs::new();
+            for info in &self.graph.inputs {
+                if let Some(value) = self.inputs.get(&info.name) {
+                    let picked = pick_rows(value, rows);
+                    batch.insert(info.name.clone(), picked.ok_or_else(|| request("no such row"))?);
+                }
+            }
+            Ok(program.run(&batch, &computed)?)
+        };
+        // A value belongs to rows when its leading dimension follows the batch.
+        let narrow = fixed_batch(self.graph).is_none().then(|| run(&padded(&[0], self.width + 1)));
+        let narrow = narrow.transpose()?;
+        let all: Vec<usize> = (0..self.rows).collect();
+        let mut parts: Vec<Vec<Value>> = vec![Vec::new(); computed.len()];
+        for chunk in all.chunks(self.width) {
+            for (part, value) in parts.iter_mut().zip(run(&padded(chunk, self.width))?) {
+                part.push(value);
+            }
+        }
+        for (i, (name, parts)) in computed.iter().zip(parts).enumerate() {
+            let lead = |v: &Value| v.shape().first().copied();
+            let follows = narrow.as_ref().is_none_or(|n| lead(&n[i]) == Some(self.width + 1));
+            if follows && parts.iter().all(|p| lead(p) == Some(self.width)) {
+                let joined = join_rows(parts).and_then(|v| pick_rows(&v, &all));
+                let joined = joined.ok_or_else(|| rowless(name))?;
+                values.by_row.push(((*name).to_string(), joined));
+            } else if let Some(first) = parts.first()
+                && parts.iter().all(|p| p == first)
+                && narrow.as_ref().is_none_or(|n| n[i] == *first)
+            {
+                values.fixed.push(((*name).to_string(), first.clone()));
+            } else {
+                return Err(rowless(name));
+            }
+        }
+        Ok(values)
+    }
+}
+
+fn rowless(name: &str) -> EngineError {
+    EngineError::Request(format!(
+        "the value `{name}` is neither one per row nor the same for every batch, so rows cannot \
+         be judged one by one"
+    ))
+}
+
+/// Every input, with the number of rows; a flat row is given the declared shape.
+fn check_inputs(graph: &Graph, inputs: &Inputs) -> Result<(usize, Inputs), EngineError> {
+    let mut checked = Inputs::new();
+    let mut rows = None;
+    for info in &graph.inputs {
+        let name = &info.name;
+        let value = inputs
+            .get(name)
+            .ok_or_else(|| EngineError::Request(format!("the input `{name}` is missing")))?;
+        let value = as_declared(info, value.clone());
+        let n = value.shape().first().copied().unwrap_or(0);
+        if *rows.get_or_insert(n) != n {
+            return Err(EngineError::Request(format!(
+                "the input `{name}` has {n} rows where others have {}",
+                rows.unwrap_or(0)
+            )));
+        }
+        checked.insert(name.clone(), value);
+    }
+    match rows {
+        Some(rows) if rows > 0 => Ok((rows, checked)),
+        _ => Err(request("there are no rows")),
+    }
+}
+
+fn as_declared(info: &ValueInfo, value: Value) -> Value {
+    let Some(dims) = &info.shape else { return value };
+    let given = value.shape();
+    if given.len() == dims.len() || given.is_empty() || dims.is_empty() {
+        return value;
+    }
+    let rest = dims[1..].iter().map(|d| match d {
+        Dim::Fixed(n) => Some(*n),
+        Dim::Dynamic(_) => None,
+    });
+    let Some(rest) = rest.collect::<Option<Vec<_>>>() else { return value };
+    let shape = [&[given[0]], &rest[..]].concat();
+    value.clone().reshaped(shape).unwrap_or(value)
+}
+
+/// The batch size a model was written for, if it was.
+pub(super) fn fixed_batch(graph: &Graph) -> Option<usize> {
+    graph.inputs.iter().find_map(|i| match i.shape.as_ref()?.first()? {
+        Dim::Fixed(n) => Some(*n),
+        Dim::Dynamic(_) => None,
+    })
+}
+
+/// The declared output, past a `ZipMap`, which only renames columns.
+fn choose_output(graph: &Graph, options: &PipelineOptions) -> Result<String, EngineError> {
+    let chosen = match &options.output {
+        Some(name) => graph.outputs.iter().find(|o| o.name == *name).ok_or_else(|| {
+            let known: Vec<&str> = graph.outputs.iter().map(|o| o.name.as_str()).collect();
+            let known = known.join("`, `");
+            EngineError::Request(format!("the model has no output `{name}`; it has `{known}`"))
+        })?,
+        None => {
+            let label = |o: &&ValueInfo| {
+                matches!(o.dtype, Some(DType::I64 | DType::I32 | DType::Str | DType::Bool))
+            };
+            let fits = |o: &&ValueInfo| label(o) == (options.answer == Answer::Label);
+            let found = graph.outputs.iter().find(fits);
+            found.or(graph.outputs.first()).ok_or_else(|| request("the model has no output"))?
+        }
+    };
+    let made = graph.nodes.iter().find(|n| n.outputs.contains(&chosen.name));
+    Ok(match made {
+        Some(node) if node.op == "ZipMap" => node.inputs[0].clone(),
+        _ => chosen.name.clone(),
+    })
+}
+
+fn info_of(graph: &Graph, name: &str) -> ValueInfo {
+    let declared = graph.outputs.iter().find(|o| o.name == name).cloned();
+    declared.unwrap_or(ValueInfo { name: name.to_string(), dtype: Some(DType::F32), shape: None })
+}
