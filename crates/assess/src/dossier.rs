@@ -81,6 +81,7 @@ pub fn dossier(
     let verifier = Verifier::new(register.log.origin(), options.log_key)?;
     let statements = statements(register.store, assessment)?;
     let (page, facts) = render(register, system, assessment, &runs, options, &statements)?;
+    places.restore()?;
     places.clear_partial()?;
     let writer = PackWriter::create(&places.partial)?;
     writer.report(&page)?;
@@ -374,6 +375,14 @@ impl Places {
     /// Removes what an earlier attempt left behind.
     fn clear_partial(&self) -> Result<(), DossierError> {
         remove_tree(&self.partial)
+    }
+
+    /// Puts a former pack back that a crash left under its temporary name.
+    fn restore(&self) -> Result<(), DossierError> {
+        if !self.out.exists() && is_pack(&self.former) {
+            self.rename(&self.former, &self.out)?;
+        }
+        Ok(())
     }
 
     /// Puts the finished pack in place; true when it replaced a former one.

@@ -100,7 +100,7 @@ impl FactBook {
     }
 
     fn add(&mut self, id: &str, record: Record) -> Result<Fact, FactError> {
-        let id = plain(id);
+        let id = fact_id(id);
         let fact = Fact { id: id.clone(), text: record.text.clone() };
         match self.facts.get(&id) {
             Some(known) if *known != record => Err(FactError::Taken(id)),
@@ -189,8 +189,23 @@ pub fn print(value: &Value, form: Form) -> Option<String> {
     }
 }
 
+/// An id as it stands in the page: plain, and short enough for a pack.
+pub fn fact_id(id: &str) -> String {
+    let id = plain(id);
+    if id.len() <= LINE_BYTES_MAX {
+        return id;
+    }
+    let digest: String = Digest::of(id.as_bytes()).hex().chars().take(ID_DIGEST_DIGITS).collect();
+    let mut cut = LINE_BYTES_MAX - ID_DIGEST_DIGITS - 1;
+    while !id.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let (head, _) = id.split_at(cut);
+    format!("{head}~{digest}")
+}
+
 /// Words without the marks that markup would escape, on one line.
-pub fn plain(said: &str) -> String {
+fn plain(said: &str) -> String {
     let mark = |c: char| match c {
         '"' => '\u{201d}',
         '\'' => '\u{2019}',
@@ -249,7 +264,9 @@ fn no_minus_zero(value: f64, half_unit: f64) -> f64 {
 
 /// Percents of thresholds are kept to this many parts.
 const PERCENT_GRAIN: f64 = 1e9;
-/// The text of a fact in a pack is at most 200 bytes long.
+/// Digits of the digest that keeps a shortened id apart from others.
+const ID_DIGEST_DIGITS: usize = 16;
+/// Id and text of a fact in a pack are at most 200 bytes long.
 const LINE_BYTES_MAX: usize = 180;
 /// Below, three decimals would hide the figure.
 const SMALL: f64 = 0.01;
@@ -323,6 +340,16 @@ mod tests {
         );
         let at = At::new("00", "/predicate/b");
         assert!(book.words("f", &at).is_err());
+    }
+
+    #[test]
+    fn long_ids_are_cut_and_stay_apart() {
+        let (a, b) = (format!("{}a", "\u{e9}".repeat(120)), format!("{}b", "\u{e9}".repeat(120)));
+        assert!(fact_id(&a).len() <= LINE_BYTES_MAX && fact_id(&a) != fact_id(&b));
+        assert_eq!(
+            fact_id("mlp/test/accuracy/group:age=<25"),
+            "mlp/test/accuracy/group:age=\u{2039}25"
+        );
     }
 
     #[test]

@@ -206,7 +206,10 @@ fn missing(verdict: &mut Verdict, evidence: &Evidence<'_>) {
         }
         None => {
             verdict.reason = "no probe of this run gave this figure".to_owned();
-            verdict.fix = "check metric, group and class of the criterion".to_owned();
+            verdict.fix =
+                "check metric and group of the criterion; a group with too few rows gets \
+                           no figures (see the remarks of the probe)"
+                    .to_owned();
         }
     }
 }

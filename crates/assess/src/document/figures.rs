@@ -9,7 +9,7 @@ use proofmark_schema::measurement::{Measurement, Quantity};
 
 use super::{Cell, Piece, short, words};
 use crate::assessment::Assessment;
-use crate::facts::{At, Fact, FactBook, FactError, Form, plain};
+use crate::facts::{At, Fact, FactBook, FactError, Form, fact_id};
 
 /// A figure with its interval and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub(super) fn located(assessment: &Assessment) -> Vec<Located<'_>> {
     for result in &assessment.results {
         for (place, m) in result.said.measurements.iter().enumerate() {
             let statement = result.stored.statement.hex();
-            let mut id = plain(&m.id);
-            if id.len() > ID_BYTES_MAX || !taken.insert(id.clone()) {
+            let mut id = m.id.clone();
+            if !taken.insert(fact_id(&id)) {
                 id = format!("{}/{place}", short(&statement));
             }
             all.push(Located { m, statement, place, id });
@@ -113,9 +113,6 @@ impl Located<'_> {
         metrics().named(&self.m.metric).map(|m| m.part.as_str()).unwrap_or_default()
     }
 }
-
-/// A fact id, with its suffixes, is at most 200 bytes long in a pack.
-const ID_BYTES_MAX: usize = 150;
 
 /// Name of a metric for people.
 pub(super) fn title(metric: &str) -> Piece {

@@ -146,6 +146,20 @@ fn a_folder_that_is_no_pack_is_left_alone() {
 }
 
 #[test]
+fn a_pack_that_a_crash_left_aside_is_put_back() {
+    let (desk, report) = written();
+    let places = Places::of(&report.dir).unwrap();
+    fs::rename(&report.dir, &places.former).unwrap();
+    fs::create_dir(&places.partial).unwrap();
+    fs::write(places.partial.join("report.html"), "half").unwrap();
+    places.restore().unwrap();
+    assert!(verify_pack(&report.dir, Some(&report.signer)).authenticated);
+    let mut desk = desk;
+    let options = options(&desk);
+    assert!(write(&mut desk, &options).unwrap().replaced);
+}
+
+#[test]
 fn a_file_in_the_way_and_a_folder_without_a_name_are_refused() {
     let mut desk = Desk::new();
     desk.assess(&system(), &mut FakeRunner::default()).unwrap();

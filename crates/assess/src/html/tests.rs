@@ -122,7 +122,7 @@ fn figures_equal_the_measurements() {
     let assessment = crate::assessment::load(&desk.log, &desk.store, &runs[0].run).unwrap();
     let mut compared = 0;
     for measurement in assessment.results.iter().flat_map(|r| &r.said.measurements) {
-        let record = &facts[&crate::facts::plain(&measurement.id)];
+        let record = &facts[&crate::facts::fact_id(&measurement.id)];
         assert_eq!(
             record.value.as_f64().unwrap(),
             measurement.quantity.value(),
@@ -133,7 +133,7 @@ fn figures_equal_the_measurements() {
             &measurement.quantity
         {
             let value = |part: &str| {
-                facts[&crate::facts::plain(&format!("{}#{part}", measurement.id))].value.as_f64()
+                facts[&crate::facts::fact_id(&format!("{}#{part}", measurement.id))].value.as_f64()
             };
             assert_eq!((value("lower"), value("upper")), (Some(*lower), Some(*upper)));
         }
@@ -154,7 +154,7 @@ fn nothing_that_was_measured_is_left_out() {
     let runs = history(&desk.log, &desk.store).unwrap();
     let assessment = crate::assessment::load(&desk.log, &desk.store, &runs[0].run).unwrap();
     for measurement in assessment.results.iter().flat_map(|r| &r.said.measurements) {
-        assert!(facts.contains_key(&crate::facts::plain(&measurement.id)), "{}", measurement.id);
+        assert!(facts.contains_key(&crate::facts::fact_id(&measurement.id)), "{}", measurement.id);
     }
 }
 
