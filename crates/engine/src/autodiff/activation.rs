@@ -19,7 +19,10 @@ fn parts(t: &Tape, node: &Node, grads: &[Option<String>]) -> Option<(String, Str
 
 /// Defines a rule from an expression for the cotangent of `x`.
 macro_rules! unary {
-    ($(#[$doc:meta])* $name:ident, |$t:ident, $node:ident, $x:ident, $y:ident, $g:ident| $e:expr) => {
+    (
+        $(#[$doc:meta])*
+        $name:ident, |$t:ident, $node:ident, $x:ident, $y:ident, $g:ident| $e:expr
+    ) => {
         $(#[$doc])*
         pub(super) fn $name($t: &mut Tape, $node: &Node, grads: &[Option<String>]) -> Done {
             if let Some(($x, $y, $g)) = parts($t, $node, grads) {

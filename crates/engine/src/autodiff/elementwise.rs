@@ -1,8 +1,8 @@
 //! Rules of the elementwise operators of several arguments, with broadcasting.
 //!
 //! Owns the derivative of each. Ties of `Max` and `Min` share the cotangent evenly, as
-//! PyTorch's `maximum` does; `Clip` passes it at both bounds, as `clamp` does. Called by the
-//! table in [`super`].
+//! PyTorch's `maximum` does. `Clip` passes it at both bounds, where PyTorch 2.15 passes nothing:
+//! clean pixels often lie on a bound and would seem immovable. Called by the table in [`super`].
 
 use super::builder::FLOAT;
 use super::{AutodiffError, Tape};

@@ -1,6 +1,6 @@
 //! Gradients against central finite differences, both in `f64` on the reference.
 
-use proofmark_engine::autodiff::{AutodiffError, probe, vjp};
+use proofmark_engine::autodiff::{AutodiffError, probe, upgrade, vjp};
 use proofmark_engine::graph::{Attribute, Graph};
 use proofmark_engine::reference::{Precision, prepare, run};
 use proofmark_engine::value::{Inputs, Tensor, Value};
@@ -72,7 +72,7 @@ fn gradient(graph: &Graph, x: Value) -> Vec<f64> {
     run(&backward, &inputs, &["grad:x"], Precision::F32).unwrap()[0].to_f64s().unwrap()
 }
 
-/// Golden values are those of PyTorch 2 (`autograd.grad` of the sum).
+/// Golden values by `tests/ties.py`, which asks PyTorch 2.15.
 #[test]
 fn kinks_and_ties_follow_pytorch() {
     let ints = |v: &[i64]| Attribute::Ints(v.to_vec());
@@ -93,14 +93,58 @@ fn kinks_and_ties_follow_pytorch() {
         let g = gradient(&graph(&[("x", &shape)], &[], nodes), tensor(&shape, x.clone()));
         assert_eq!(g, wanted, "{op} at {x:?}");
     }
+    let nodes = vec![node("Max", &["x", "k"], &["y"], &[])];
+    let max = graph(&[("x", &[2])], &[("k", tensor(&[2], vec![0.0, 0.0]))], nodes);
+    assert_eq!(gradient(&max, tensor(&[2], vec![0.0, 1.0])), [0.5, 1.0], "max shares ties");
+}
+
+/// PyTorch 2.15 lets nothing through at the bounds of `clamp`. A pixel on the edge of its range
+/// can still move inwards, so here it is told where to.
+#[test]
+fn clip_passes_at_its_bounds() {
     let nodes = vec![node("Clip", &["x", "l", "h"], &["y"], &[])];
     let bounds = [("l", scalar(-1.0)), ("h", scalar(1.0))];
     let clip = graph(&[("x", &[4])], &bounds, nodes);
     let g = gradient(&clip, tensor(&[4], vec![-2.0, -1.0, 1.0, 2.0]));
     assert_eq!(g, [0.0, 1.0, 1.0, 0.0], "clip passes at its bounds");
-    let nodes = vec![node("Max", &["x", "k"], &["y"], &[])];
-    let max = graph(&[("x", &[2])], &[("k", tensor(&[2], vec![0.0, 0.0]))], nodes);
-    assert_eq!(gradient(&max, tensor(&[2], vec![0.0, 1.0])), [0.5, 1.0], "max shares ties");
+}
+
+#[test]
+fn forms_of_old_opsets_keep_their_meaning() {
+    let ints = |v: &[i64]| Attribute::Ints(v.to_vec());
+    let axis = |v| vec![("axis", Attribute::Int(v))];
+    let bounds = vec![("min", Attribute::Float(-0.5)), ("max", Attribute::Float(0.25))];
+    let pads = vec![("pads", ints(&[0, 1, 0, 0, 0, 2])), ("value", Attribute::Float(0.5))];
+    let slice = vec![("starts", ints(&[1])), ("ends", ints(&[3])), ("axes", ints(&[1]))];
+    let axes = |v: &[i64]| vec![("axes", ints(v))];
+    let table = [
+        ("Softmax", axis(1)),
+        ("LogSoftmax", axis(2)),
+        ("Softmax", vec![]),
+        ("Clip", bounds),
+        ("Pad", pads),
+        ("Slice", slice),
+        ("Unsqueeze", axes(&[0, 2])),
+        ("ReduceSum", axes(&[1])),
+        ("ReduceMean", axes(&[-1])),
+        ("Dropout", vec![]),
+    ];
+    let inputs = Inputs::from([("x".to_string(), cases::random(5, &[2, 4, 3]))]);
+    for (op, attributes) in table {
+        let nodes = vec![node(op, &["x"], &["y"], &attributes)];
+        let mut old = graph(&[("x", &[2, 4, 3])], &[], nodes);
+        old.opsets.insert(String::new(), 9);
+        let new = upgrade(&old);
+        assert_eq!(new.opsets[""], 18);
+        let of = |g: &Graph| run(g, &inputs, &["y"], Precision::F32).unwrap();
+        assert_eq!(of(&old), of(&new), "{op} {attributes:?}");
+    }
+    let parts = [("axis", Attribute::Int(1)), ("split", ints(&[1, 3]))];
+    let nodes = vec![node("Split", &["x"], &["a", "y"], &parts)];
+    let mut old = graph(&[("x", &[2, 4, 3])], &[], nodes);
+    old.opsets.insert(String::new(), 11);
+    let of = |g: &Graph| run(g, &inputs, &["a", "y"], Precision::F32).unwrap();
+    assert_eq!(of(&old), of(&upgrade(&old)), "Split");
 }
 
 #[test]

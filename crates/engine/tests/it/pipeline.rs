@@ -218,6 +218,45 @@ fn the_tap_is_found_and_told() {
     }
 }
 
+/// Logistic regression as skl2onnx writes it: two sigmoids, normalised.
+#[test]
+fn a_linear_classifier_is_tapped_behind_its_normaliser() {
+    let w = [0.5, -1.0, 2.0, 0.25];
+    let both: Vec<f32> = w.iter().map(|v| -v).chain(w).collect();
+    let mut classify = node(
+        "LinearClassifier",
+        &["x"],
+        &["label", "raw"],
+        &[
+            ("coefficients", Attribute::Floats(both)),
+            ("intercepts", Attribute::Floats(vec![-0.1, 0.1])),
+            ("classlabels_ints", Attribute::Ints(vec![0, 1])),
+            ("post_transform", Attribute::Text("LOGISTIC".into())),
+            ("multi_class", Attribute::Int(1)),
+        ],
+    );
+    classify.domain = "ai.onnx.ml".into();
+    let norm = [("norm", Attribute::Text("L1".into()))];
+    let mut normalise = node("Normalizer", &["raw"], &["y"], &norm);
+    normalise.domain = "ai.onnx.ml".into();
+    let mut graph = open_batch(graph(&[("x", &[1, 4])], &[], vec![classify, normalise]));
+    graph.opsets.insert("ai.onnx.ml".into(), 1);
+    let inputs = rows_of(&[4], 3);
+    let p = Pipeline::open(&model(&graph), &options(2, Answer::Probability), &inputs).unwrap();
+    assert_eq!(p.engine().name, "rten");
+    assert!(p.tap().is_some_and(|t| t.contains("before Sigmoid")), "{:?}", p.tap());
+    let x: Vec<f32> = (0..3).flat_map(|r| p.clean(r)).copied().collect();
+    let got = p.loss_grad(&[0, 1, 2], &x, &[1, 1, 1], LossKind::CrossEntropy).unwrap();
+    for row in 0..3 {
+        // d/dx of -log sigmoid(w x + b) is (p - 1) w.
+        let p1 = got.scores[2 * row + 1];
+        assert!((got.loss[row] + p1.ln()).abs() < 1e-5);
+        for (g, w) in got.grad[4 * row..].iter().zip(w) {
+            assert!((g - (p1 - 1.0) * w).abs() < 1e-5, "{g}");
+        }
+    }
+}
+
 #[test]
 fn a_saturated_softmax_still_has_a_gradient() {
     let mut graph = mlp();
