@@ -337,13 +337,19 @@ impl Axis {
         }
     }
 
-    /// Nearest f32 toward the clean value that is within `eps` and the box.
+    /// Nearest f32 toward the clean value that is within `eps` and the box; on a grid also
+    /// within the deployed values that `eps` reaches, so that an attack does not spend itself
+    /// on a coordinate that cannot move.
     fn inward(&self, clean: f32, v: f64, eps: f64) -> f32 {
         if !clean.is_finite() || v.is_nan() {
             return clean;
         }
         let c = f64::from(clean);
         let v = v.clamp(self.lower_edge(clean), self.upper_edge(clean));
+        let v = match &self.grid {
+            Some(grid) => grid.hull(clean, v, eps),
+            None => v,
+        };
         let v = if eps.is_finite() { v.clamp(c - eps * self.unit, c + eps * self.unit) } else { v };
         let mut x = v as f32;
         if (x > clean && f64::from(x) > v) || (x < clean && f64::from(x) < v) {
@@ -437,6 +443,17 @@ impl Grid {
         let near = k.round();
         let slack = GRID_SLACK.max(k.abs() * 4.0 * f64::from(f32::EPSILON));
         ((k - near).abs() <= slack && near.abs() < K_MAX).then_some(near as i64)
+    }
+
+    /// `v` clamped to the deployed values within `eps` of a clean value on the grid.
+    fn hull(&self, clean: f32, v: f64, eps: f64) -> f64 {
+        let Some(home) = self.index(clean) else { return v };
+        let reach = self.reach(eps);
+        if reach == 0 {
+            return f64::from(clean);
+        }
+        let end = |k: i64| self.origin + self.step.times(k as f64);
+        v.clamp(end(home.saturating_sub(reach)), end(home.saturating_add(reach)))
     }
 
     /// Greatest number of steps whose distance is at most `eps`.

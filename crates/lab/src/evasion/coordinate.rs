@@ -1,14 +1,14 @@
 //! Greedy search, one coordinate at a time, over deployed values.
 //!
 //! # Threat
-//! An attacker who sees scores and tries other values of one field after the other: the way
-//! people probe a credit form.
+//! An attacker who tries other values of one field after the other: the way people probe a
+//! credit form.
 //!
 //! # Method
 //! For every coordinate a ladder of deployed values within the budget (all of them when there
 //! are few, else evenly spaced). Each round asks every single change of the current point and
 //! takes the one that lowers the margin most; where none does, the search starts again from
-//! random rungs. Needs scores.
+//! random rungs. With decisions only, every round starts from random rungs.
 //!
 //! # Limits
 //! Greedy: a decision that only falls when several fields change together can be missed. Not
@@ -44,7 +44,7 @@ impl Attack for Coordinate {
         1
     }
     fn needs(&self) -> Needs {
-        Needs::Scores
+        Needs::Decision
     }
     fn norms(&self) -> &'static [Norm] {
         &[Norm::Linf, Norm::L2, Norm::L1]

@@ -125,37 +125,29 @@ fn length(moved: &[f64], norm: Norm) -> f64 {
     }
 }
 
-/// Finds a first success per row: nearest rows of the wanted decision, then noise in the box.
+/// Finds a first success per row: the nearest rows of the wanted decision, then rows ever
+/// farther away, then random points and corners of the box.
 fn begin(arena: &mut Arena<'_>) -> Result<Vec<Hopper>, ArenaError> {
     let open = arena.open();
     let mut streams: Vec<(usize, Stream)> = open.iter().map(|&s| (s, arena.stream(s))).collect();
-    let (mut seats, mut points) = (Vec::new(), Vec::new());
     let mut spent = vec![0; arena.len()];
-    for &seat in &open {
-        let clean = arena.clean(seat);
-        let mut starts: Vec<(f64, &[f32])> = arena
-            .starts(seat)
-            .into_iter()
-            .map(|row| {
-                let filled = row.iter().zip(clean).map(|(r, c)| if r.is_nan() { *c } else { *r });
-                let filled: Vec<f32> = filled.collect();
-                (arena.space().distance(clean, &filled, arena.norm()), row)
-            })
-            .collect();
-        starts.sort_by(|a, b| a.0.total_cmp(&b.0));
-        for (_, row) in starts.into_iter().take(STARTS) {
-            seats.push(seat);
-            points.extend(row.iter().zip(clean).map(|(r, c)| if r.is_nan() { *c } else { *r }));
-            spent[seat] += 1;
+    for far in [false, true] {
+        let (mut seats, mut points) = (Vec::new(), Vec::new());
+        for &seat in open.iter().filter(|&&s| arena.nearest(s).is_none()) {
+            for start in starts(arena, seat, far) {
+                seats.push(seat);
+                points.extend(start);
+                spent[seat] += 1;
+            }
         }
+        arena.ask(&seats, &points, Reach::Box)?;
     }
-    arena.ask(&seats, &points, Reach::Box)?;
     let (mut seats, mut points) = (Vec::new(), Vec::new());
     for (seat, stream) in &mut streams {
         if arena.nearest(*seat).is_none() {
-            for _ in 0..NOISE_TRIES {
+            for at in 0..NOISE_TRIES {
                 seats.push(*seat);
-                points.extend(anywhere(arena, *seat, stream));
+                points.extend(anywhere(arena, *seat, stream, at % 2 == 1));
                 spent[*seat] += 1;
             }
         }
@@ -173,13 +165,36 @@ fn begin(arena: &mut Arena<'_>) -> Result<Vec<Hopper>, ArenaError> {
     Ok(found.collect())
 }
 
-/// A uniform point of the box; infinite sides stay at the clean value.
-fn anywhere(arena: &Arena<'_>, seat: usize, stream: &mut Stream) -> Vec<f32> {
+/// Free values of data rows decided as wanted, missing ones filled from the clean row: the
+/// [`STARTS`] nearest, or [`FAR_STARTS`] evenly spaced among the others.
+fn starts(arena: &Arena<'_>, seat: usize, far: bool) -> Vec<Vec<f32>> {
+    let clean = arena.clean(seat);
+    let mut all: Vec<(f64, Vec<f32>)> = arena
+        .starts(seat)
+        .into_iter()
+        .map(|row| {
+            let filled = row.iter().zip(clean).map(|(r, c)| if r.is_nan() { *c } else { *r });
+            let filled: Vec<f32> = filled.collect();
+            (arena.space().distance(clean, &filled, arena.norm()), filled)
+        })
+        .collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    if !far {
+        return all.into_iter().take(STARTS).map(|(_, x)| x).collect();
+    }
+    let rest: Vec<Vec<f32>> = all.into_iter().skip(STARTS).map(|(_, x)| x).collect();
+    let taken = rest.len().min(FAR_STARTS);
+    (0..taken).map(|i| rest[i * rest.len() / taken].clone()).collect()
+}
+
+/// A uniform point or a corner of the box; infinite sides stay at the clean value.
+fn anywhere(arena: &Arena<'_>, seat: usize, stream: &mut Stream, corner: bool) -> Vec<f32> {
     let clean = arena.clean(seat).iter().enumerate();
     clean
         .map(|(i, &c)| {
             let (low, high) = arena.space().limits(i);
             let draw = stream.unit();
+            let draw = if corner { draw.round() } else { draw };
             if (high - low).is_finite() { (low + (high - low) * draw) as f32 } else { c }
         })
         .collect()
@@ -347,10 +362,12 @@ fn batch(dims: usize, round: usize) -> usize {
     (first as f64 * (round as f64).sqrt()) as usize
 }
 
-/// Rows of the wanted decision that are tried as a start.
+/// Nearest rows of the wanted decision that are tried as a start.
 const STARTS: usize = 5;
-/// Random points tried when no such row works.
-const NOISE_TRIES: usize = 20;
+/// Rows tried when none of the nearest works: what the attacker may not touch can differ.
+const FAR_STARTS: usize = 40;
+/// Random points and corners tried when no row works.
+const NOISE_TRIES: usize = 60;
 /// Queries per bisection at most.
 const BISECTIONS: usize = 12;
 /// Share of the length at which a bisection stops.

@@ -135,6 +135,9 @@ const fn black_box(attack: &'static str) -> Stage {
     Stage { attack, settings: STANDARD, without_gradient: true }
 }
 
+/// Leaves most of a limit of a few thousand queries to the attack that follows.
+const SEARCH: Settings = Settings { queries: 600, ..STANDARD };
+
 const MARGIN: Settings = Settings { restarts: 5, ..STANDARD };
 
 const PLANS: &[Plan] = &[
@@ -147,7 +150,7 @@ const PLANS: &[Plan] = &[
             stage("apgd-ce"),
             stage("apgd-margin"),
             // Where no gradient leads (trees), and on grids, where rounding undoes small steps.
-            stage("coordinate"),
+            Stage { attack: "coordinate", settings: SEARCH, without_gradient: false },
             black_box("hopskipjump"),
         ],
     },

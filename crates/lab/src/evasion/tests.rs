@@ -197,9 +197,11 @@ fn suites_are_named_and_fit_the_access() {
     let score = Case { access: Access::Score, ..white };
     assert_eq!(ids(&score), ["noise", "coordinate", "hopskipjump"]);
     let decision = Case { access: Access::Decision, ..white };
-    assert_eq!(ids(&decision), ["noise", "hopskipjump"]);
+    assert_eq!(ids(&decision), ["noise", "coordinate", "hopskipjump"]);
     let unknown = |name: &str| Suite::named(name, &white, None).err().unwrap();
     assert!(matches!(unknown("quik"), SuiteError::Unknown { .. }));
+    let exact = |e: Settings| attack("apgd-ce", e).unwrap().settings();
+    assert_eq!(exact(STANDARD), "100 steps, 1 restart(s)");
     assert!(matches!(unknown("autoattack"), SuiteError::NotOffered { .. }));
     let ids: Vec<&str> = REGISTRY.iter().map(|e| (e.build)(STANDARD).id()).collect();
     assert_eq!(ids, REGISTRY.iter().map(|e| e.id).collect::<Vec<_>>());

@@ -5,36 +5,40 @@
 //! that rounding to the deployed type takes back.
 
 use super::{Finding, Trial};
-use crate::harness::HarnessError;
+use crate::harness::{HarnessError, RowRecord};
 
 pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
     let attacked = trial.records.iter().filter(|r| r.attacked()).count();
-    let silent: Vec<usize> = trial
-        .records
-        .iter()
-        .filter(|r| {
-            // A crossing under one budget that neither it nor a smaller one was broken for.
-            r.point
-                .runs
-                .iter()
-                .any(|run| r.robust_at(run.eps) && run.signs.iter().any(|s| s.crossed))
-        })
-        .map(|r| r.point.index as usize)
-        .collect();
+    // A crossing under one budget that neither it nor a smaller one was broken for.
+    let crossed = |r: &RowRecord| {
+        r.point.runs.iter().any(|run| r.robust_at(run.eps) && run.signs.iter().any(|s| s.crossed))
+    };
+    let silent: Vec<&RowRecord> = trial.records.iter().filter(|r| crossed(r)).collect();
     if silent.is_empty() {
         return Ok(Finding::ok("every crossing seen on the way was judged and kept"));
     }
-    let said = super::some_of(&silent, attacked);
-    if silent.len() as f64 <= SILENT_SHARE * attacked as f64 && trial.case.space.rounded() {
-        return Ok(Finding::ok(format!("crossed between deployed values only: {said}")));
+    let rows: Vec<usize> = silent.iter().map(|r| r.point.index as usize).collect();
+    let said = super::some_of(&rows, attacked);
+    if !trial.case.space.rounded() {
+        return Ok(Finding::warn(
+            format!("crossed on the way, not broken: {said}"),
+            "the attack must propose its best iterate, not its last",
+        ));
     }
-    let fix = if trial.case.space.rounded() {
-        "the decision is crossed between deployed values: search them (suite with `coordinate`)"
-    } else {
-        "the attack must propose its best iterate, not its last"
-    };
-    Ok(Finding::warn(format!("crossed on the way, not broken: {said}"), fix))
+    let searched = silent
+        .iter()
+        .all(|r| r.point.runs.iter().flat_map(|run| &run.signs).any(|s| s.attack == GRID_SEARCH));
+    if searched || silent.len() as f64 <= SILENT_SHARE * attacked as f64 {
+        let search = if searched { "; a search over deployed values found none" } else { "" };
+        return Ok(Finding::ok(format!("crossed between deployed values only: {said}{search}")));
+    }
+    Ok(Finding::warn(
+        format!("crossed between deployed values, not broken: {said}"),
+        "search the deployed values (suite with `coordinate`)",
+    ))
 }
 
+/// The attack that walks from deployed value to deployed value.
+const GRID_SEARCH: &str = "coordinate";
 /// Share of rows on a grid that may cross only between its points.
 const SILENT_SHARE: f64 = 0.05;
