@@ -21,9 +21,12 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
         let why = why.unwrap_or_else(|| "the access or suite has no gradient attack".into());
         return Ok(Finding::not_examined(format!("no gradient was asked for: {why}")));
     }
-    let largest = trial.budgets.last().copied().unwrap_or(0.0);
-    let standing: Vec<&RowRecord> =
-        trial.records.iter().filter(|r| r.attacked() && r.robust_at(largest)).collect();
+    // Rows that survived some budget, with the steps taken under it.
+    let standing: Vec<&RowRecord> = trial
+        .records
+        .iter()
+        .filter(|r| r.point.runs.iter().any(|run| r.robust_at(run.eps)))
+        .collect();
     let blind: Vec<usize> =
         standing.iter().filter(|r| is_blind(r)).map(|r| r.point.index as usize).collect();
     let said = format!(
@@ -43,16 +46,15 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
     Ok(Finding::ok(said))
 }
 
-/// A row is blind when every gradient attack had no usable gradient in most of its steps.
+/// A row is blind when, under a budget that it survived, every gradient attack had no usable
+/// gradient in most of its steps.
 fn is_blind(record: &RowRecord) -> bool {
-    let mut any = false;
-    for sign in signs(record).filter(|s| s.gradients > 0) {
-        any = true;
-        if 2 * (sign.zero_gradients + sign.non_finite_gradients) <= sign.gradients {
-            return false;
-        }
-    }
-    any
+    let survived = record.point.runs.iter().filter(|run| record.robust_at(run.eps));
+    let unusable = |s: &Signs| 2 * (s.zero_gradients + s.non_finite_gradients) > s.gradients;
+    survived.into_iter().any(|run| {
+        let mut asked = run.signs.iter().filter(|s| s.gradients > 0).peekable();
+        asked.peek().is_some() && asked.all(unusable)
+    })
 }
 
 fn signs(record: &RowRecord) -> impl Iterator<Item = &Signs> {

@@ -7,16 +7,16 @@ use super::{Finding, Trial};
 use crate::harness::HarnessError;
 
 pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
-    let largest = trial.budgets.last().copied().unwrap_or(0.0);
     let (mut curves, mut rising) = (0_usize, Vec::new());
-    for record in trial.records.iter().filter(|r| r.attacked() && r.robust_at(largest)) {
-        let gains: Vec<f64> =
-            record.point.runs.iter().flat_map(|r| &r.signs).filter_map(|s| s.late_gain).collect();
-        if !gains.is_empty() {
-            curves += 1;
+    for record in trial.records {
+        for run in record.point.runs.iter().filter(|run| record.robust_at(run.eps)) {
             // The attack that had settled most decides: one complete optimisation is enough.
-            if gains.iter().copied().fold(f64::INFINITY, f64::min) > LATE {
-                rising.push(record.point.index as usize);
+            let settled = run.signs.iter().filter_map(|s| s.late_gain).reduce(f64::min);
+            if let Some(share) = settled {
+                curves += 1;
+                if share > LATE {
+                    rising.push(record.point.index as usize);
+                }
             }
         }
     }

@@ -56,7 +56,10 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
         }
         return Ok(Finding::ok(said));
     }
-    Ok(Finding::not_examined(said))
+    Ok(Finding::warn(
+        format!("{said}: neither an iterative nor a search attack runs under this distance"),
+        "the figure rests on weak attacks; choose linf or l2",
+    ))
 }
 
 /// An attack with the settings of the contest.
