@@ -5,13 +5,14 @@
 #   sh verify.sh [--signer FINGERPRINT] [--tsa-ca CA.pem] [PACK]
 #
 # FINGERPRINT is the SHA-256 of the signer's public key (SPKI, DER) as it came to you by another
-# road. PACK is the folder (default: the current one). Take this script from a place you trust.
+# road. PACK is the folder (default: the one of this script). Take it from a place you trust.
 # Prints one line "ok …" or "FAIL …" a check; exit 0 if all passed, 1 if not, 2 if it cannot run.
 set -u
 LC_ALL=C
 export LC_ALL
 
-signer='' tsa_ca='' pack=.
+signer='' tsa_ca=''
+case $0 in */*) pack=${0%/*} ;; *) pack=. ;; esac
 while [ $# -gt 0 ]; do
     case $1 in
     --signer | --tsa-ca)

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use proofmark_assess::runner::{Artefact, ProbeOutcome, Runner, RunnerError};
 use proofmark_engine::engine::EngineKind;
+use proofmark_evidence::rowkey::RowKey;
 use proofmark_formats::npy::{NpyArray, NpyData};
 use proofmark_formats::npz;
 use proofmark_lab::accuracy;
@@ -24,6 +25,7 @@ use proofmark_lab::stats;
 use proofmark_schema::measurement::Quantity;
 use proofmark_schema::plan::{Plan, Probe, ProbeKind};
 use proofmark_schema::system::{Bound, Threat};
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::progress::Bars;
@@ -48,6 +50,8 @@ pub struct LabRunner<'a> {
     cancel: &'a AtomicBool,
     /// Where rows of an unfinished probe are kept; `None` keeps none.
     scratch: Option<std::path::PathBuf>,
+    /// Under which row digests are keyed; `None` leaves them out.
+    row_key: Option<RowKey>,
 }
 
 impl<'a> LabRunner<'a> {
@@ -59,12 +63,19 @@ impl<'a> LabRunner<'a> {
         cancel: &'a AtomicBool,
     ) -> Self {
         let subjects = Subjects::new(project, settings);
-        Self { project, subjects, bars, cancel, scratch: None }
+        Self { project, subjects, bars, cancel, scratch: None, row_key: None }
     }
 
     /// Keeps rows of unfinished probes in `folder`, and takes up those that lie there.
     pub fn keeping_rows_in(mut self, folder: std::path::PathBuf) -> Self {
         self.scratch = Some(folder);
+        self
+    }
+
+    /// Adds a list of keyed row digests to each accuracy result: the provider can show later
+    /// which rows were measured, and no one else can guess them.
+    pub fn keying_rows_with(mut self, key: RowKey) -> Self {
+        self.row_key = Some(key);
         self
     }
 
@@ -85,14 +96,21 @@ impl<'a> LabRunner<'a> {
             subject.labels(),
             &subject.decision,
             &subject.groups,
-            &[],
+            &subject.setup,
         );
         let refused = report.refused.iter().map(|r| {
             format!("no figures for {}={}: {}", r.feature, r.value, r.reason)
         });
+        let mut artefacts = vec![scores_artefact(subject)?];
+        if let Some(key) = &self.row_key {
+            let digests = subject.row_digests(key);
+            let list = json!({"format": "proofmark.rows/1", "digests": digests});
+            let bytes = serde_json::to_vec(&list).map_err(bug)?;
+            artefacts.push(artefact("rows.json", "application/json", bytes, false));
+        }
         Ok(ProbeOutcome {
             measurements: report.measurements,
-            artefacts: vec![scores_artefact(subject)?],
+            artefacts,
             notes: subject.notes.iter().cloned().chain(refused).collect(),
             validity: subject.setup.clone(),
         })
@@ -120,7 +138,7 @@ impl<'a> LabRunner<'a> {
             scale: threat.scale,
             eps: &threat.eps,
             groups: &subject.groups,
-            setup: &[],
+            setup: &subject.setup,
         };
         let mut kept = Kept::open(self.scratch.as_deref(), plan, probe, &facts.engine);
         let done = kept.take();
@@ -150,7 +168,7 @@ impl<'a> LabRunner<'a> {
                 witnesses(subject, &assessed.records)?,
             ],
             notes,
-            validity: subject.setup.iter().cloned().chain(assessed.report.validity).collect(),
+            validity: assessed.report.validity,
         })
     }
 }

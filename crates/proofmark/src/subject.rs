@@ -11,6 +11,7 @@ use proofmark_dataset::digest::{self, Rows as Digested};
 use proofmark_dataset::groups;
 use proofmark_dataset::stats::stats;
 use proofmark_engine::engine::EngineKind;
+use proofmark_evidence::rowkey::RowKey;
 use proofmark_lab::decision::Decision;
 use proofmark_lab::facts::{Facts, Group};
 use proofmark_lab::harness::{Case, Clean};
@@ -125,6 +126,12 @@ impl Subject {
         }
     }
 
+    /// Keyed digest of every row, label included.
+    pub fn row_digests(&self, key: &RowKey) -> Vec<String> {
+        let rows = digested(&self.data);
+        (0..rows.rows()).map(|row| key.digest(&digest::row_bytes(rows, row)).hex()).collect()
+    }
+
     fn space(&self, scale: Scale) -> Outcome<Space> {
         target::space(&self.binding, scale, &|name| self.deviations.get(name).copied())
             .or_fail("space", "mend bounds, mutable and scale in the declaration")
@@ -230,9 +237,9 @@ fn notes(project: &Project, target: &Target, data: &LoadedData) -> Outcome<Vec<S
     let engine = target.engine();
     notes.push(format!("engine {} {}", engine.name, engine.version));
     notes.extend(target.engine_note().map(str::to_owned));
-    notes.extend(target.tap().map(|tap| format!("gradients: {tap}")));
-    if let Err(reason) = target.gradient() {
-        notes.push(format!("no gradients, black-box attacks only: {reason}"));
+    match target.gradient() {
+        Ok(()) => notes.extend(target.tap().map(|tap| format!("gradients: {tap}"))),
+        Err(reason) => notes.push(format!("no gradients, black-box attacks only: {reason}")),
     }
     if let Rows::Table(table) = &data.rows {
         notes.push(format!("`{}` read as: {}", data.asset.path, table.dialect));

@@ -1,5 +1,6 @@
 //! `assess`: the main job. Measure, judge, seal.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -50,11 +51,13 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         threads: args.threads.unwrap_or_else(runner::cores),
     };
     let mut lab = LabRunner::new(&project, settings, &bars, interrupt::flag())
-        .keeping_rows_in(state.runs_dir());
+        .keeping_rows_in(state.runs_dir())
+        .keying_rows_with(state.row_key()?);
     if project.system.demo {
         output::note(global.quiet, "DEMO: signed with a throw-away key; fit for no declaration");
     }
-    let narrate = |event: Event<'_>| narrate(&event, &bars, global);
+    let mut told = BTreeSet::new();
+    let narrate = |event: Event<'_>| narrate(&event, &bars, &mut told, global);
     let assessment = assess(&mut register, &project.system, &plan, &mut lab, &mut { narrate })
         .map_err(|error| refused(error, &args.dir))?;
     if global.format == Format::Json {
@@ -101,7 +104,7 @@ fn refused(error: AssessError, dir: &std::path::Path) -> Failure {
     Failure::new(code, error, help)
 }
 
-fn narrate(event: &Event<'_>, bars: &Bars, global: Global) {
+fn narrate(event: &Event<'_>, bars: &Bars, told: &mut BTreeSet<String>, global: Global) {
     let say = |text: &str| output::note(global.quiet, text);
     match event {
         Event::PlanRegistered { plan, index, known } => {
@@ -123,7 +126,9 @@ fn narrate(event: &Event<'_>, bars: &Bars, global: Global) {
                 say(&format!("      failed: {}\n      {}", failed.reason, failed.fix));
             }
             for note in &said.notes {
-                say(&format!("      {note}"));
+                if told.insert(format!("{} {note}", said.probe.model)) {
+                    say(&format!("      {note}"));
+                }
             }
         }
         Event::Interrupted { .. } => bars.end(),

@@ -122,7 +122,7 @@ fn probe(
         same_environment: true,
         rows: Compared::default(),
         figures: Vec::new(),
-        full: full && said.failed.is_none(),
+        full: (full || said.probe.kind == ProbeKind::Parity) && said.failed.is_none(),
         note: None,
     };
     if said.failed.is_some() {
@@ -143,7 +143,7 @@ fn probe(
         },
         ProbeKind::Parity => {}
     }
-    if full || said.probe.kind == ProbeKind::Parity {
+    if replayed.full {
         let again = lab.run(&said.probe, &assessment.plan).or_fail("replay", "")?;
         replayed.figures = said
             .measurements
@@ -189,7 +189,7 @@ fn as_text(assessment: &Assessment, probes: &[Replayed], verdict: &Verdict) -> S
             text.push_str(&format!("  differs: {id}\n"));
         }
         if p.full && p.figures.is_empty() && p.same_environment {
-            text.push_str("  attacked again: every figure is the same\n");
+            text.push_str("  measured again: every figure is the same\n");
         }
         if let Some(note) = &p.note {
             text.push_str(&format!("  {note}\n"));

@@ -17,10 +17,6 @@ impl Grid {
     pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
-    /// Whether there is nothing to show.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
     /// The text, indented by two blanks.
     pub fn render(&self) -> String {
         let columns = self.header.len();

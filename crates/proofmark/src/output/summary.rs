@@ -39,23 +39,66 @@ fn probe(record: &ProbeRecord) -> String {
         return text;
     }
     let mut whole = Grid::new(&["figure", "value", "95 % interval", "rows"]);
-    let mut groups = Grid::new(&["group or class", "figure", "value", "95 % interval", "rows"]);
-    for m in &said.measurements {
-        let cells = figure(&m.quantity, &m.unit);
-        match part(m) {
-            None => whole.row([vec![named(m)], cells].concat()),
-            Some(part) => groups.row([vec![part, named(m)], cells].concat()),
-        }
+    for m in said.measurements.iter().filter(|m| part(m).is_none()) {
+        whole.row([vec![named(m)], figure(&m.quantity, &m.unit)].concat());
     }
     text.push_str(&whole.render());
-    if !groups.is_empty() {
-        text.push('\n');
-        text.push_str(&groups.render());
-    }
-    text.push_str(&flags(said.validity.iter().chain(
-        said.measurements.first().into_iter().flat_map(|m| &m.validity),
-    )));
+    text.push_str(&parts(&said.measurements));
+    text.push_str(&flags(&said.validity));
     text
+}
+
+/// One line per group or class, one column per figure; the report has them all.
+fn parts(measurements: &[Measurement]) -> String {
+    let shown = |m: &&Measurement| {
+        PART_METRICS.contains(&m.metric.as_str())
+            && m.subject.class.is_none() != m.subject.group.is_none()
+    };
+    let of_parts: Vec<&Measurement> = measurements.iter().filter(shown).collect();
+    let mut columns: Vec<String> = Vec::new();
+    let mut rows: Vec<String> = Vec::new();
+    for m in &of_parts {
+        push_once(&mut columns, named(m));
+        push_once(&mut rows, part(m).unwrap_or_default());
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads: Vec<&str> =
+        std::iter::once("group or class").chain(columns.iter().map(String::as_str)).collect();
+    let mut grid = Grid::new(&heads);
+    for row in rows {
+        let cell = |column: &String| {
+            let found = of_parts
+                .iter()
+                .find(|m| part(m).as_deref() == Some(&row) && named(m) == *column);
+            found.map_or_else(String::new, |m| short(&m.quantity))
+        };
+        let cells: Vec<String> = columns.iter().map(cell).collect();
+        grid.row([vec![row.clone()], cells].concat());
+    }
+    format!("\n{}", grid.render())
+}
+
+fn push_once(list: &mut Vec<String>, text: String) {
+    if !list.contains(&text) {
+        list.push(text);
+    }
+}
+
+/// `66.3 [60.7, 71.7]`, in percent.
+fn short(quantity: &Quantity) -> String {
+    let percent = |v: f64| format!("{:.1}", v * 100.0);
+    match quantity {
+        Quantity::Estimate { value, lower, upper, .. } => {
+            format!("{} [{}, {}]", percent(*value), percent(*lower), percent(*upper))
+        }
+        Quantity::Bracket { attacked, lower, upper, .. } => {
+            format!("{} [{}, {}]", percent(*attacked), percent(*lower), percent(*upper))
+        }
+        Quantity::Exact { value, .. } => percent(*value),
+        Quantity::Screen { found, .. } => found.to_string(),
+    }
 }
 
 fn heading(record: &ProbeRecord) -> String {
@@ -88,7 +131,12 @@ fn part(m: &Measurement) -> Option<String> {
 
 /// Value, interval, rows.
 fn figure(quantity: &Quantity, unit: &str) -> Vec<String> {
-    let show = |v: f64| if unit == "proportion" { percent(v) } else { format!("{v:.4}") };
+    let show = |v: f64| match unit {
+        "proportion" => percent(v),
+        _ if v != 0.0 && v.abs() < 0.001 => format!("{v:.1e}"),
+        _ if v.fract() == 0.0 => format!("{v:.0}"),
+        _ => format!("{v:.4}"),
+    };
     match quantity {
         Quantity::Estimate { value, lower, upper, k, n, .. } => vec![
             show(*value),
@@ -107,7 +155,7 @@ fn figure(quantity: &Quantity, unit: &str) -> Vec<String> {
     }
 }
 
-fn flags<'a>(checks: impl Iterator<Item = &'a Validity>) -> String {
+fn flags(checks: &[Validity]) -> String {
     let mut text = String::new();
     let mut ok = 0;
     for check in checks {
@@ -265,3 +313,6 @@ pub fn json(assessment: &Assessment, project: &Project, state: &State) -> Value 
         "declaration": project.dir.join(crate::project::FILE),
     })
 }
+
+/// Figures shown per group and class on a terminal.
+const PART_METRICS: &[&str] = &["accuracy", "robust_accuracy", "robust_recall"];

@@ -36,14 +36,14 @@ pub fn measure(subject: &Subject, seed: u64) -> Result<ProbeOutcome, RunnerError
     };
     let about = About::default();
     let measurements = vec![
-        facts.measurement("parity_max_abs_diff", "1", about, difference, &probe, &[]),
+        facts.measurement("parity_max_abs_diff", "1", about, difference, &probe, &subject.setup),
         facts.measurement(
             "parity_same_decision",
             "proportion",
             about,
             facts.share(alike, rows),
             &probe,
-            &[],
+            &subject.setup,
         ),
     ];
     Ok(ProbeOutcome {

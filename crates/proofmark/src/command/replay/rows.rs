@@ -42,6 +42,9 @@ impl Compared {
 
 impl fmt::Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows == 0 {
+            return f.write_str("no rows to judge");
+        }
         write!(f, "{} rows judged again, {} identical", self.rows, self.identical)?;
         if !self.differing.is_empty() {
             let shown: Vec<String> =
