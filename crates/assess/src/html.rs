@@ -50,6 +50,11 @@ fn cell(cell: &Cell) -> String {
     cell.iter().map(piece).collect()
 }
 
+/// Tables of many columns put intervals on their own line.
+fn width(columns: usize) -> &'static str {
+    if columns > COLUMNS_SIDE_BY_SIDE { "many" } else { "few" }
+}
+
 fn piece(piece: &Piece) -> String {
     match piece {
         Piece::Text(text) => escape(text),
@@ -116,6 +121,9 @@ fn coverage_mark(word: &str) -> String {
          aria-hidden=\"true\"><use href=\"#shape-{word}\"/></svg>{word}</span>"
     )
 }
+
+/// So many figures with their intervals fit beside each other on a desktop screen.
+const COLUMNS_SIDE_BY_SIDE: usize = 5;
 
 #[cfg(test)]
 mod tests;

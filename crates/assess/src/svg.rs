@@ -63,8 +63,8 @@ pub fn curve(curve: &Curve) -> String {
         let y = y_of(*level);
         let _ = write!(svg, r#"<path class="reference" d="M{LEFT} {y:.1}H{RIGHT}"/>"#);
         let above = if y > TOP + 24.0 { y - 6.0 } else { y + 16.0 };
-        let words = escape(words);
-        let _ = write!(svg, r#"<text x="{RIGHT}" y="{above:.1}" text-anchor="end">{words}</text>"#);
+        let (words, start) = (escape(words), LEFT + 8.0);
+        let _ = write!(svg, r#"<text x="{start}" y="{above:.1}">{words}</text>"#);
     }
     let mut path = String::new();
     for (index, point) in curve.points.iter().enumerate() {

@@ -19,7 +19,7 @@ pub(super) fn entries(assessment: &Assessment) -> Vec<(String, String)> {
     metrics.chain(words).collect()
 }
 
-const GLOSSARY: [(&str, &str); 15] = [
+const GLOSSARY: [(&str, &str); 16] = [
     (
         "figure [lower, upper], k of n",
         "The figure, the two-sided interval that covers the true value with the stated confidence \
@@ -56,6 +56,10 @@ const GLOSSARY: [(&str, &str); 15] = [
         "no attack found a way",
         "The attacks that were tried did not succeed within the budget. It is not a proof: \
          another attack may.",
+    ),
+    (
+        "no figure",
+        "Too few rows of this kind for a figure that means anything, or it was not measured.",
     ),
     ("budget", "How far an attacker may change an input, in the unit of the threat."),
 ];

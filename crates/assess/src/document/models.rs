@@ -204,7 +204,7 @@ fn grid(
             let found = sorted.iter().find(|l| head(l) == row && column(l) == *wanted);
             line.push(match found {
                 Some(located) => located.cell(book)?,
-                None => vec![words("not measured")],
+                None => vec![words(NO_FIGURE)],
             });
         }
         body.push(line);
@@ -263,7 +263,7 @@ fn confusion(
             let found = counts.iter().find(|l| l.m.subject.class.as_deref() == Some(&pair));
             row.push(match found {
                 Some(located) => located.cell(book)?,
-                None => vec![words("not measured")],
+                None => vec![words(NO_FIGURE)],
             });
         }
         rows.push(row);
@@ -360,18 +360,23 @@ fn notes(
     model: &ModelAsset,
     book: &mut FactBook,
 ) -> Result<Vec<Cell>, FactError> {
-    let mut notes = Vec::new();
+    let mut notes: Vec<(&str, Cell)> = Vec::new();
     for result in assessment.results.iter().filter(|r| r.said.probe.model == model.name) {
         let statement = result.stored.statement.hex();
-        for index in 0..result.said.notes.len() {
+        let probe = Piece::Code(result.said.probe.id.clone());
+        for (index, said) in result.said.notes.iter().enumerate() {
+            if let Some((_, note)) = notes.iter_mut().find(|(known, _)| known == said) {
+                note.extend([words(", "), probe.clone()]);
+                continue;
+            }
             let at = At::new(&statement, format_args!("/predicate/notes/{index}"));
             let id = format!("{}#notes/{index}", result.said.probe.id);
-            let mut note = vec![Piece::Code(result.said.probe.id.clone()), words(": ")];
-            note.extend(quoted(book.words(&id, &at)?));
-            notes.push(note);
+            let mut note = quoted(book.words(&id, &at)?);
+            note.extend([words(" in "), probe.clone()]);
+            notes.push((said, note));
         }
     }
-    Ok(notes)
+    Ok(notes.into_iter().map(|(_, note)| note).collect())
 }
 
 /// Whatever no table above has shown: nothing that was measured is left out.
@@ -389,6 +394,9 @@ fn data_sets<'a>(all: &'a [Located<'a>]) -> Vec<&'a str> {
     names.dedup();
     names
 }
+
+/// Where a table has a place and the lab gave nothing for it.
+pub(super) const NO_FIGURE: &str = "no figure";
 
 /// A table, unless it has no rows.
 pub(super) fn table(caption: Cell, head: Vec<Cell>, rows: Vec<Vec<Cell>>) -> Option<Table> {

@@ -5,7 +5,7 @@ use proofmark_schema::plan::{Plan, ProbeKind};
 use proofmark_schema::system::{Access, ModelAsset, Norm, Scale, Threat};
 
 use super::figures::{Located, located, order, title};
-use super::models::{Shown, named_class, push_once, table};
+use super::models::{NO_FIGURE, Shown, named_class, push_once, table};
 use super::{Cell, Piece, Plot, Table, ThreatPart, anchor, heads, scale_words, words};
 use crate::assessment::Assessment;
 use crate::facts::{At, Fact, FactBook, FactError, Form};
@@ -355,7 +355,7 @@ fn named_group(located: &Located<'_>) -> Cell {
 fn cell(located: Option<&Located<'_>>, book: &mut FactBook) -> Result<Cell, FactError> {
     match located {
         Some(located) => located.cell(book),
-        None => Ok(vec![words("not measured")]),
+        None => Ok(vec![words(NO_FIGURE)]),
     }
 }
 
