@@ -8,7 +8,7 @@ use proofmark_schema::measurement::{Measurement, Method, Quantity, Validity};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Decision, Rule};
-use crate::facts::{About, Facts, GROUP_MIN, Group, Refused, large_enough};
+use crate::facts::{About, Facts, GROUP_MIN, Group, Refused, count, large_enough, tagged};
 use crate::harness::Clean;
 use crate::stats::{
     Calibration, Confusion, Interval, brier_rows, delong, normal_interval, stratified,
@@ -49,6 +49,8 @@ pub fn measure(
     let positive = sheet.positive();
     let mut measurements = sheet.counted(&all, None);
     measurements.extend(sheet.scored(&all));
+    measurements.extend(sheet.confused(&all));
+    measurements.extend(sheet.calibrated(&all));
     let (large, refused) = large_enough(groups);
     for group in large {
         measurements.extend(sheet.counted(&group.rows, Some(group)));
@@ -169,6 +171,43 @@ impl Sheet<'_> {
                 arithmetic: "f64".into(),
             };
             out.push(self.make("calibration_error", "proportion", about, quantity));
+        }
+        out
+    }
+
+    /// The cells of the confusion matrix, tagged `label:decision`.
+    fn confused(&self, rows: &[usize]) -> Vec<Measurement> {
+        let confusion = self.confusion(rows);
+        let classes = &self.facts.classes;
+        let mut out = Vec::new();
+        for (label, counts) in classes.iter().zip(&confusion.counts) {
+            for (decision, &k) in classes.iter().zip(counts) {
+                let quantity = count(k, "rows of the label that get the decision");
+                let made = self.make("confusion", "count", About::default(), quantity);
+                out.push(tagged(made, &format!("{label}:{decision}")));
+            }
+        }
+        out
+    }
+
+    /// The points of the calibration plot, tagged by bin; empty bins are left out.
+    fn calibrated(&self, rows: &[usize]) -> Vec<Measurement> {
+        let Some(calibration) = self.calibration(rows) else { return Vec::new() };
+        let mut out = Vec::new();
+        for bin in calibration.bins.iter().filter(|b| b.n > 0) {
+            let tag = format!("{:.1}-{:.1}", bin.from, bin.to);
+            let stated = Quantity::Exact {
+                value: bin.stated,
+                domain: format!("the {} rows of the bin", bin.n),
+                arithmetic: "f64".into(),
+            };
+            let came_true = (bin.observed * bin.n as f64).round() as u64;
+            let observed = self.facts.share(came_true, bin.n);
+            let pair = [("calibration_predicted", stated), ("calibration_observed", observed)];
+            for (metric, quantity) in pair {
+                let made = self.make(metric, "proportion", About::default(), quantity);
+                out.push(tagged(made, &tag));
+            }
         }
         out
     }

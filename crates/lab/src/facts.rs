@@ -43,8 +43,10 @@ pub struct Group {
 /// What a figure is about, apart from model and data.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct About<'a> {
-    /// Threat and budget.
-    pub threat: Option<(&'a str, f64)>,
+    /// Threat.
+    pub threat: Option<&'a str>,
+    /// Budget.
+    pub eps: Option<f64>,
     /// Group.
     pub group: Option<&'a Group>,
     /// Class index.
@@ -77,15 +79,18 @@ impl Facts {
         validity: &[Validity],
     ) -> Measurement {
         let mut id = format!("{}/{}/{metric}", self.model, self.data);
-        if let Some((threat, eps)) = about.threat {
-            id.push_str(&format!("/{threat}/{eps}"));
+        if let Some(threat) = about.threat {
+            id.push_str(&format!("/{threat}"));
+        }
+        if let Some(eps) = about.eps {
+            id.push_str(&format!("/{eps}"));
         }
         if let Some(group) = about.group {
-            id.push_str(&format!("/group:{}={}", group.feature, group.value));
+            id.push_str(&format!("/group:{}={}", plain(&group.feature), plain(&group.value)));
         }
         let class = about.class.and_then(|c| self.classes.get(c)).cloned();
         if let Some(class) = &class {
-            id.push_str(&format!("/class:{class}"));
+            id.push_str(&format!("/class:{}", plain(class)));
         }
         Measurement {
             format: FORMAT.to_string(),
@@ -95,8 +100,8 @@ impl Facts {
             subject: Subject {
                 model: self.model.clone(),
                 data: self.data.clone(),
-                threat: about.threat.map(|(t, _)| t.to_string()),
-                eps: about.threat.map(|(_, e)| e),
+                threat: about.threat.map(str::to_string),
+                eps: about.eps,
                 group: about.group.map(|g| (g.feature.clone(), g.value.clone())),
                 class,
             },
@@ -136,6 +141,32 @@ impl Facts {
             n,
         }
     }
+}
+
+/// The same figure about a part that is no class of the data: a bin, a pair of classes, an attack.
+pub fn tagged(mut measurement: Measurement, tag: &str) -> Measurement {
+    measurement.id.push_str(&format!("/class:{}", plain(tag)));
+    measurement.subject.class = Some(tag.to_string());
+    measurement
+}
+
+/// A number that is counted, not estimated.
+pub fn count(value: u64, of: &str) -> Quantity {
+    Quantity::Exact { value: value as f64, domain: of.into(), arithmetic: "counts".into() }
+}
+
+/// Text fit for an id: blanks and characters with a meaning in HTML or URLs are percent-encoded.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if c.is_whitespace() || c.is_control() || "\"'<>&#%".contains(c) {
+            let mut bytes = [0; 4];
+            c.encode_utf8(&mut bytes).bytes().for_each(|b| out.push_str(&format!("%{b:02X}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Splits groups into those large enough for figures and the others.

@@ -182,23 +182,16 @@ pub fn model_inputs(graph: &Graph) -> Vec<ModelInput> {
         .collect()
 }
 
-/// Digests of everything the declaration names, itself included.
+/// Digests of everything the declaration names, itself included; everything is read and typed,
+/// so that bad input is refused before a plan is registered.
 pub fn digests(project: &Project) -> Outcome<Vec<AssetDigest>> {
     let mut list = vec![project.digest()];
     for asset in &project.system.data {
-        for (suffix, path) in
-            [("", Some(&asset.path)), ("/labels", asset.labels.as_ref())]
-        {
-            if let Some(path) = path {
-                let bytes = assets::read_data(&project.path(path))?;
-                let name = format!("data/{}{suffix}", asset.name);
-                list.push(AssetDigest { name, sha256: assets::sha256(&bytes) });
-            }
-        }
+        list.extend(data(project, asset)?.digests);
     }
     for asset in &project.system.models {
-        let loaded = assets::open_model(&project.path(&asset.path))?;
-        list.push(AssetDigest { name: format!("model/{}", asset.name), sha256: loaded.digest() });
+        let sha256 = model(project, asset)?.model.digest();
+        list.push(AssetDigest { name: format!("model/{}", asset.name), sha256 });
         if let Some(path) = &asset.expected {
             let bytes = assets::read_data(&project.path(path))?;
             let name = format!("expected/{}", asset.name);

@@ -13,7 +13,7 @@ use proofmark_schema::system::Scale;
 use super::suite::Suite;
 use crate::criterion::Criterion;
 use crate::ctx::Ctx;
-use crate::facts::{About, Facts, GROUP_MIN, Group, Refused, large_enough};
+use crate::facts::{About, Facts, GROUP_MIN, Group, Refused, count, large_enough, tagged};
 use crate::harness::{self, Case, Done, HarnessError, RowRecord};
 use crate::stats::{clopper_pearson, quantile};
 use crate::validity::{self, Trial};
@@ -110,7 +110,7 @@ fn figures(
         Method { id: format!("suite/{}", request.suite.id()), edition: request.suite.edition() };
     let mut out = Vec::new();
     for &eps in request.eps {
-        let about = About { threat: Some((threat, eps)), group, class: None };
+        let about = About { threat: Some(threat), eps: Some(eps), group, class: None };
         let mut add = |metric: &str, unit: &str, about, quantity| {
             out.push(facts.measurement(metric, unit, about, quantity, &probe, validity));
         };
@@ -143,6 +143,53 @@ fn figures(
     }
     if group.is_none() {
         out.extend(distances(request, records, &probe, validity));
+        out.extend(effort(request, records, &probe, validity));
+    }
+    out
+}
+
+/// Accuracy on the attacked rows without attack, who found what, and what it cost.
+fn effort(
+    request: &Request<'_>,
+    records: &[RowRecord],
+    probe: &Method,
+    validity: &[Validity],
+) -> Vec<Measurement> {
+    let facts = request.facts;
+    let about = About { threat: Some(request.threat.unwrap_or(AD_HOC)), ..About::default() };
+    let make = |metric: &str, unit: &str, about, quantity| {
+        facts.measurement(metric, unit, about, quantity, probe, validity)
+    };
+    let n = records.len() as u64;
+    let right = records.iter().filter(|r| r.point.outcome != Outcome::Wrong).count() as u64;
+    let mut out = vec![make("clean_accuracy", "proportion", about, facts.share(right, n))];
+    for &eps in request.eps {
+        let about = About { eps: Some(eps), ..about };
+        for attack in request.suite.attacks() {
+            let by = |r: &&RowRecord| {
+                let run = r.point.runs.iter().find(|run| run.eps == eps);
+                run.is_some_and(|run| run.found_by.as_deref() == Some(attack.id()))
+            };
+            let found = records.iter().filter(by).count() as u64;
+            if found > 0 {
+                let quantity = count(found, "rows that this attack turned first at this budget");
+                out.push(tagged(make("found_by", "count", about, quantity), attack.id()));
+            }
+        }
+    }
+    let attacked: Vec<&RowRecord> = records.iter().filter(|r| r.attacked()).collect();
+    let costs: [(&str, fn(&RowRecord) -> u64); 2] = [
+        ("queries_mean", |r| r.point.queries),
+        ("gradients_mean", |r| r.point.gradients),
+    ];
+    for (metric, cost) in costs.into_iter().filter(|_| !attacked.is_empty()) {
+        let total: u64 = attacked.iter().map(|r| cost(r)).sum();
+        let quantity = Quantity::Exact {
+            value: total as f64 / attacked.len() as f64,
+            domain: format!("{} attacked rows, all budgets together", attacked.len()),
+            arithmetic: "counts".into(),
+        };
+        out.push(make(metric, "count", about, quantity));
     }
     out
 }
@@ -167,7 +214,7 @@ fn distances(
             domain: format!("nearest witness found of {} attacked rows: upper bound", each.len()),
             arithmetic: "f64".into(),
         };
-        let about = About { threat: Some((threat, largest)), ..About::default() };
+        let about = About { threat: Some(threat), eps: Some(largest), ..About::default() };
         Some(request.facts.measurement(
             metric,
             unit(request.scale),
