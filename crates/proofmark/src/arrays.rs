@@ -54,9 +54,7 @@ fn value(array: NpyArray, dtype: Option<DType>, name: &str) -> Outcome<Value> {
         Some(DType::I64) => {
             Tensor::new(shape, array.data().to_i64().or_fail("input", help)?).map(Value::I64)
         }
-        Some(DType::Str) => {
-            Tensor::new(shape, array.data().to_strings()).map(Value::Str)
-        }
+        Some(DType::Str) => Tensor::new(shape, array.data().to_strings()).map(Value::Str),
         Some(DType::Bool) => match array.into_parts().1 {
             NpyData::Bool(data) => Tensor::new(shape, data).map(Value::Bool),
             _ => return Err(Failure::new("input", format!("array `{name}` is not bool"), help)),

@@ -64,7 +64,7 @@ pub fn open_model(path: &Path) -> Outcome<Model> {
         Failure::new(
             "model-unreadable",
             format!("cannot load `{}`: {error}", path.display()),
-            "export the model again, or see which operators and opsets are supported in docs/models.md",
+            "export the model again; docs/models.md lists the operators and opsets that are read",
         )
     })
 }

@@ -38,7 +38,7 @@ pub enum Verb {
     /// Measure, judge, seal: the main job.
     Assess(command::assess::Args),
     /// Attack one model file, without a declaration.
-    Attack(command::attack::Args),
+    Attack(Box<command::attack::Args>),
     /// Inspect, run or differentiate a model file.
     Model(command::model::Args),
     /// List the engines of this build.

@@ -20,12 +20,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with a cause and a next step.
     pub fn new(code: &'static str, message: impl Display, help: impl Display) -> Self {
-        Self {
-            code,
-            message: message.to_string(),
-            help: help.to_string(),
-            details: String::new(),
-        }
+        Self { code, message: message.to_string(), help: help.to_string(), details: String::new() }
     }
     /// The same, with rendered details before the message.
     pub fn with_details(mut self, details: String) -> Self {

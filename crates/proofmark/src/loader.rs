@@ -65,10 +65,8 @@ pub struct LoadedModel {
 /// Loads a data set.
 pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
     let bytes = assets::read_data(&project.path(&asset.path))?;
-    let mut digests = vec![AssetDigest {
-        name: format!("data/{}", asset.name),
-        sha256: assets::sha256(&bytes),
-    }];
+    let mut digests =
+        vec![AssetDigest { name: format!("data/{}", asset.name), sha256: assets::sha256(&bytes) }];
     let rows = match &asset.labels {
         None => Rows::Table(Table::read(&bytes, asset, &project.system.features).map_err(|e| {
             Failure::new(

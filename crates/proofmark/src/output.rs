@@ -11,7 +11,6 @@ use crate::cli::Format;
 use crate::failure::Failure;
 
 /// Prints data for people or machines on stdout.
-#[expect(clippy::print_stdout, reason = "the one door to stdout")]
 pub fn data(text: &str) {
     use std::io::Write;
     // A closed pipe (`proofmark … | head`) is not an error of ours.

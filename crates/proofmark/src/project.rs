@@ -38,7 +38,11 @@ impl Project {
         let text = String::from_utf8(bytes).map_err(|error| {
             Failure::new(
                 "declaration-not-utf8",
-                format!("`{}` is not UTF-8 (byte {})", file.display(), error.utf8_error().valid_up_to()),
+                format!(
+                    "`{}` is not UTF-8 (byte {})",
+                    file.display(),
+                    error.utf8_error().valid_up_to()
+                ),
                 "save it as UTF-8",
             )
         })?;
@@ -66,8 +70,10 @@ fn refused(file: &Path, text: &str, diagnostics: &[system::Diagnostic]) -> Failu
     let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
     let mut details = String::new();
     for diagnostic in diagnostics {
-        let mut labels =
-            vec![LabeledSpan::new_primary_with_span(Some(diagnostic.label.clone()), diagnostic.span.clone())];
+        let mut labels = vec![LabeledSpan::new_primary_with_span(
+            Some(diagnostic.label.clone()),
+            diagnostic.span.clone(),
+        )];
         if let Some((span, label)) = &diagnostic.also {
             labels.push(LabeledSpan::new_with_span(Some(label.clone()), span.clone()));
         }

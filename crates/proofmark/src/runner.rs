@@ -98,9 +98,10 @@ impl<'a> LabRunner<'a> {
             &subject.groups,
             &subject.setup,
         );
-        let refused = report.refused.iter().map(|r| {
-            format!("no figures for {}={}: {}", r.feature, r.value, r.reason)
-        });
+        let refused = report
+            .refused
+            .iter()
+            .map(|r| format!("no figures for {}={}: {}", r.feature, r.value, r.reason));
         let mut artefacts = vec![scores_artefact(subject)?];
         if let Some(key) = &self.row_key {
             let digests = subject.row_digests(key);
@@ -147,19 +148,22 @@ impl<'a> LabRunner<'a> {
             notes.push(format!("{} rows were decided before the interruption", done.len()));
         }
         let ctx = self.ctx(plan.seed);
-        let assessed = evasion::assess(&request, &done, &ctx, &mut |row| kept.add(row))
-            .map_err(|error| match error {
-                HarnessError::Cancelled => RunnerError::Cancelled,
-                other => RunnerError::Failed {
-                    reason: other.to_string(),
-                    fix: "see `proofmark check`".into(),
-                },
+        let assessed =
+            evasion::assess(&request, &done, &ctx, &mut |row| kept.add(row)).map_err(|error| {
+                match error {
+                    HarnessError::Cancelled => RunnerError::Cancelled,
+                    other => RunnerError::Failed {
+                        reason: other.to_string(),
+                        fix: "see `proofmark check`".into(),
+                    },
+                }
             })?;
         kept.remove();
         let report = serde_json::to_vec_pretty(&assessed.report).map_err(bug)?;
-        let refused = assessed.refused.iter().map(|r| {
-            format!("no figures for {}={}: {}", r.feature, r.value, r.reason)
-        });
+        let refused = assessed
+            .refused
+            .iter()
+            .map(|r| format!("no figures for {}={}: {}", r.feature, r.value, r.reason));
         notes.extend(refused);
         Ok(ProbeOutcome {
             measurements: assessed.measurements,

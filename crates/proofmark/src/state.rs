@@ -28,7 +28,8 @@ impl State {
     pub fn of(project: &Project) -> Self {
         let name = &project.system.name;
         let demo = project.system.demo;
-        let origin = if demo { format!("proofmark/DEMO/{name}") } else { format!("proofmark/{name}") };
+        let origin =
+            if demo { format!("proofmark/DEMO/{name}") } else { format!("proofmark/{name}") };
         Self { dir: project.dir.join(FOLDER), origin, demo }
     }
 
@@ -69,7 +70,10 @@ impl State {
     }
 
     /// The log, for appending; made at first use.
-    pub fn log_for_writing(&self, keys: Keys) -> Outcome<(Log, proofmark_evidence::keys::StatementKey)> {
+    pub fn log_for_writing(
+        &self,
+        keys: Keys,
+    ) -> Outcome<(Log, proofmark_evidence::keys::StatementKey)> {
         let dir = self.log_dir();
         let public = keys.log.public();
         let log = if dir.join(CHECKPOINT_NAME).exists() {
@@ -77,7 +81,10 @@ impl State {
         } else {
             Log::create(&dir, &self.origin, keys.log)
         }
-        .or_fail("log", "run `proofmark log fsck`; if another proofmark is at work here, wait for it")?;
+        .or_fail(
+            "log",
+            "run `proofmark log fsck`; if another proofmark is at work here, wait for it",
+        )?;
         self.keep_public(&public)?;
         Ok((log, keys.statement))
     }
@@ -109,7 +116,7 @@ impl State {
     }
 
     fn keep_public(&self, public: &LogPublicKey) -> Outcome<()> {
-        let verifier = Verifier::new(&self.origin, public.clone())
+        let verifier = Verifier::new(&self.origin, *public)
             .or_fail("log-key", "rename the system: its name is part of the log's origin")?;
         let path = self.dir.join("keys").join(LOG_VKEY);
         let line = format!("{}\n", verifier.vkey());

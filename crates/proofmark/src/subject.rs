@@ -186,7 +186,8 @@ fn load(project: &Project, model: &str, data: &str, settings: Settings) -> Outco
     let mut notes = notes(project, &target, &data)?;
     let second = second(&target, &open, &mut notes);
     let mut digests = data.digests.clone();
-    digests.push(AssetDigest { name: format!("model/{}", asset.name), sha256: model.model.digest() });
+    digests
+        .push(AssetDigest { name: format!("model/{}", asset.name), sha256: model.model.digest() });
     digests.sort();
     let groups = match &data.rows {
         Rows::Table(table) => target::groups(&groups::groups(table, &system.features)),
@@ -314,9 +315,8 @@ fn deviations(project: &Project, data: &LoadedData) -> Outcome<BTreeMap<String, 
     let Rows::Table(table) = &loaded.as_ref().unwrap_or(data).rows else {
         return Ok(BTreeMap::new());
     };
-    let each = table.columns.iter().filter_map(|c| {
-        Some((c.name.clone(), stats(c.numbers()?)?.std))
-    });
+    let each =
+        table.columns.iter().filter_map(|c| Some((c.name.clone(), stats(c.numbers()?)?.std)));
     Ok(each.collect())
 }
 
@@ -326,9 +326,11 @@ fn examine(
     model: &LoadedModel,
     settings: Settings,
 ) -> Outcome<Vec<Validity>> {
-    let threat = project.system.threats.iter().find(|t| {
-        t.models.is_empty() || t.models.contains(&subject.model)
-    });
+    let threat = project
+        .system
+        .threats
+        .iter()
+        .find(|t| t.models.is_empty() || t.models.contains(&subject.model));
     let space = threat.map(|t| subject.space(t.scale)).transpose()?;
     let readings = target::readings(&subject.binding, &model.asset);
     let options = TargetOptions { engine: settings.engine, threads: settings.threads };

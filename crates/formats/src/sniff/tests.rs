@@ -1,3 +1,5 @@
+//! Files are recognised by content: one case per kind, and names that lie.
+
 use super::*;
 
 fn whole(bytes: &[u8]) -> Kind {

@@ -178,12 +178,10 @@ fn effort(
         }
     }
     let attacked: Vec<&RowRecord> = records.iter().filter(|r| r.attacked()).collect();
-    let costs: [(&str, fn(&RowRecord) -> u64); 2] = [
-        ("queries_mean", |r| r.point.queries),
-        ("gradients_mean", |r| r.point.gradients),
-    ];
-    for (metric, cost) in costs.into_iter().filter(|_| !attacked.is_empty()) {
-        let total: u64 = attacked.iter().map(|r| cost(r)).sum();
+    let queries: u64 = attacked.iter().map(|r| r.point.queries).sum();
+    let gradients: u64 = attacked.iter().map(|r| r.point.gradients).sum();
+    let totals = [("queries_mean", queries), ("gradients_mean", gradients)];
+    for (metric, total) in totals.into_iter().filter(|_| !attacked.is_empty()) {
         let quantity = Quantity::Exact {
             value: total as f64 / attacked.len() as f64,
             domain: format!("{} attacked rows, all budgets together", attacked.len()),

@@ -1,3 +1,5 @@
+//! Attacks on toys whose answer is known.
+
 use proofmark_schema::attack::Outcome;
 use proofmark_schema::system::Access;
 

@@ -1,3 +1,5 @@
+//! The harness disposes: projection, rounding, metering, identity of rows.
+
 use std::sync::atomic::AtomicBool;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is deployed lies inside ball, box and type.
+
 use proptest::prelude::*;
 
 use super::*;

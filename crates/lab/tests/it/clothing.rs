@@ -1,3 +1,5 @@
+//! The bundled image networks as targets.
+
 use proofmark_engine::engine::EngineKind;
 use proofmark_lab::criterion::Criterion;
 use proofmark_lab::evasion::suite::Suite;

@@ -1,3 +1,5 @@
+//! The bundled credit models as targets, against the exhaustive answer.
+
 use proofmark_engine::engine::EngineKind;
 use proofmark_lab::accuracy;
 use proofmark_lab::evasion::assessment::{Request, assess};

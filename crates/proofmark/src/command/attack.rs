@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use proofmark_formats::npy::{NpyArray, NpyData};
 use proofmark_lab::ctx::Ctx;
-use proofmark_lab::evasion::assessment::{self as evasion, Assessment, Request};
 use proofmark_lab::evasion::Settings as AttackSettings;
+use proofmark_lab::evasion::assessment::{self as evasion, Assessment, Request};
 use proofmark_lab::evasion::suite::{self, Suite};
 use proofmark_lab::harness::{Case, HarnessError};
 use proofmark_lab::stats;
@@ -230,7 +230,8 @@ fn as_json(assessed: &Assessment) -> Outcome<serde_json::Value> {
 fn mean_distance(assessed: &Assessment) -> Option<f64> {
     let points = &assessed.report.points;
     let attacked = || points.iter().filter(|p| p.outcome != RowOutcome::Wrong);
-    let exact = attacked().all(|p| p.distance.lower.is_some() && p.distance.lower == p.distance.upper);
+    let exact =
+        attacked().all(|p| p.distance.lower.is_some() && p.distance.lower == p.distance.upper);
     let n = attacked().count();
     let sum: f64 = attacked().filter_map(|p| p.distance.upper).sum();
     (exact && n > 0).then(|| sum / n as f64)
@@ -279,7 +280,9 @@ fn as_text(assessed: &Assessment) -> String {
         let line = format!("{word} ({}): {} {}", check.check, check.reason, check.fix);
         text.push_str(&wrap(&line, 92, "  "));
     }
-    text.push_str("An upper bound: attacks not tried here may turn more rows. Nothing was logged.\n");
+    text.push_str(
+        "An upper bound: attacks not tried here may turn more rows. Nothing was logged.\n",
+    );
     text
 }
 

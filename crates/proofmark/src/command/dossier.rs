@@ -78,7 +78,10 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     if report.withheld > 0 {
         output::note(
             global.quiet,
-            &format!("{} files with rows or witnesses were left out (--with-rows)", report.withheld),
+            &format!(
+                "{} files with rows or witnesses were left out (--with-rows)",
+                report.withheld
+            ),
         );
     }
     Ok(ExitCode::SUCCESS)

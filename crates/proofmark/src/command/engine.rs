@@ -37,7 +37,8 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
             .iter()
             .map(|(kind, note)| {
                 let facts = kind.facts();
-                json!({"name": facts.name, "version": facts.version, "cpu": facts.cpu, "note": note})
+                let (name, version, cpu) = (facts.name, facts.version, facts.cpu);
+                json!({"name": name, "version": version, "cpu": cpu, "note": note})
             })
             .collect();
         output::json(&json!({"format": "proofmark.engines/1", "engines": list}));

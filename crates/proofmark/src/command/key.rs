@@ -43,9 +43,11 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         }));
     } else {
         output::data(&format!(
-            "keys in      {}\nfingerprint  {fingerprint}\n\nstatement key (ECDSA P-256)\n{statement}\n\
-             log key (Ed25519)\n{log}\nPublish the fingerprint where your evidence does not travel: \
-             in the declaration of\nconformity, a contract, the EU database entry.\n",
+            "keys in      {}\nfingerprint  {fingerprint}\n\n\
+             statement key (ECDSA P-256)\n{statement}\n\
+             log key (Ed25519)\n{log}\n\
+             Publish the fingerprint where your evidence does not travel: in the declaration of\n\
+             conformity, a contract, the EU database entry.\n",
             folder.display()
         ));
     }

@@ -170,7 +170,9 @@ fn list(dir: &Path, global: Global) -> Outcome<ExitCode> {
         entries.push(value);
     }
     if global.format == Format::Json {
-        output::json(&json!({"format": "proofmark.log/1", "origin": log.origin(), "entries": entries}));
+        output::json(
+            &json!({"format": "proofmark.log/1", "origin": log.origin(), "entries": entries}),
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let mut grid = output::human::Grid::new(&["index", "time", "kind", "run", "statement"]);

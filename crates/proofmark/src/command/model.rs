@@ -130,7 +130,8 @@ fn inspect(path: &Path, global: Global) -> Outcome<ExitCode> {
     let graph = model.graph();
     let mut operators: BTreeMap<String, usize> = BTreeMap::new();
     for node in &graph.nodes {
-        let domain = if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
+        let domain =
+            if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
         *operators.entry(format!("{domain}{}", node.op)).or_default() += 1;
     }
     let weights: usize = graph.constants.values().map(|v| v.len()).sum();

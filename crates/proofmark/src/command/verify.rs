@@ -32,15 +32,14 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
             "name the folder that `proofmark dossier --out` wrote",
         ));
     }
-    let signer: Option<Digest> = match &args.signer {
-        Some(text) => Some(
-            text.trim()
-                .to_lowercase()
-                .parse()
-                .or_fail("signer", "a fingerprint has 64 hexadecimal digits: proofmark key show")?,
-        ),
-        None => None,
-    };
+    let signer: Option<Digest> =
+        match &args.signer {
+            Some(text) => Some(text.trim().to_lowercase().parse().or_fail(
+                "signer",
+                "a fingerprint has 64 hexadecimal digits: proofmark key show",
+            )?),
+            None => None,
+        };
     let report = verify_pack(&args.pack, signer.as_ref());
     if global.format == Format::Json {
         output::json(&as_json(&report));

@@ -54,7 +54,8 @@ impl Grid {
 }
 
 fn starts_as_number(text: &str) -> bool {
-    text.is_empty() || text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '–')
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    text.is_empty() || digits.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// `0.7133` as `71.3 %`.
@@ -91,7 +92,8 @@ mod tests {
         grid.row(vec!["gradient-boosted".into(), "7.1 %".into()]);
         assert_eq!(
             grid.render(),
-            "  model             accuracy\n  mlp                 71.3 %\n  gradient-boosted     7.1 %\n"
+            "  model             accuracy\n  mlp                 71.3 %\n\
+             \u{20} gradient-boosted     7.1 %\n"
         );
     }
 

@@ -21,7 +21,8 @@ pub fn text(assessment: &Assessment, project: &Project, state: &State) -> String
     let mut text = String::new();
     let system = &assessment.system;
     let demo = if system.demo { "   DEMO KEY: fit for no declaration" } else { "" };
-    let _ = writeln!(text, "\n{} {}   {}{demo}", system.name, system.version, assessment.record.run);
+    let _ =
+        writeln!(text, "\n{} {}   {}{demo}", system.name, system.version, assessment.record.run);
     for record in &assessment.results {
         text.push_str(&probe(record));
     }
@@ -48,41 +49,48 @@ fn probe(record: &ProbeRecord) -> String {
     text
 }
 
-/// One line per group or class, one column per figure; the report has them all.
+/// Per metric: one line per group or class, one column per budget; the report has them all.
 fn parts(measurements: &[Measurement]) -> String {
-    let shown = |m: &&Measurement| {
-        PART_METRICS.contains(&m.metric.as_str())
-            && m.subject.class.is_none() != m.subject.group.is_none()
-    };
-    let of_parts: Vec<&Measurement> = measurements.iter().filter(shown).collect();
-    let mut columns: Vec<String> = Vec::new();
-    let mut rows: Vec<String> = Vec::new();
-    for m in &of_parts {
-        push_once(&mut columns, named(m));
-        push_once(&mut rows, part(m).unwrap_or_default());
-    }
-    if rows.is_empty() {
-        return String::new();
-    }
-    let heads: Vec<&str> =
-        std::iter::once("group or class").chain(columns.iter().map(String::as_str)).collect();
-    let mut grid = Grid::new(&heads);
-    for row in rows {
-        let cell = |column: &String| {
-            let found = of_parts
-                .iter()
-                .find(|m| part(m).as_deref() == Some(&row) && named(m) == *column);
-            found.map_or_else(String::new, |m| short(&m.quantity))
+    let mut text = String::new();
+    for metric in PART_METRICS {
+        let shown = |m: &&Measurement| {
+            m.metric == *metric && m.subject.class.is_none() != m.subject.group.is_none()
         };
-        let cells: Vec<String> = columns.iter().map(cell).collect();
-        grid.row([vec![row.clone()], cells].concat());
+        let of_parts: Vec<&Measurement> = measurements.iter().filter(shown).collect();
+        let mut columns: Vec<Option<f64>> = Vec::new();
+        let mut rows: Vec<String> = Vec::new();
+        for m in &of_parts {
+            push_once(&mut columns, m.subject.eps);
+            push_once(&mut rows, part(m).unwrap_or_default());
+        }
+        if rows.is_empty() {
+            continue;
+        }
+        let title = format!("{}, percent", metric.replace('_', " "));
+        let budget = |eps: &Option<f64>| match eps {
+            Some(eps) => format!("budget {eps}"),
+            None => "[95 % interval]".to_owned(),
+        };
+        let heads: Vec<String> = std::iter::once(title).chain(columns.iter().map(budget)).collect();
+        let mut grid = Grid::new(&heads.iter().map(String::as_str).collect::<Vec<_>>());
+        for row in rows {
+            let cell = |eps: &Option<f64>| {
+                let found = of_parts
+                    .iter()
+                    .find(|m| part(m).as_deref() == Some(&row) && m.subject.eps == *eps);
+                found.map_or_else(String::new, |m| short(&m.quantity))
+            };
+            let cells: Vec<String> = columns.iter().map(cell).collect();
+            grid.row([vec![row.clone()], cells].concat());
+        }
+        text.push_str(&format!("\n{}", grid.render()));
     }
-    format!("\n{}", grid.render())
+    text
 }
 
-fn push_once(list: &mut Vec<String>, text: String) {
-    if !list.contains(&text) {
-        list.push(text);
+fn push_once<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
     }
 }
 
@@ -134,7 +142,7 @@ fn figure(quantity: &Quantity, unit: &str) -> Vec<String> {
     let show = |v: f64| match unit {
         "proportion" => percent(v),
         _ if v != 0.0 && v.abs() < 0.001 => format!("{v:.1e}"),
-        _ if v.fract() == 0.0 => format!("{v:.0}"),
+        _ if v.fract() == 0.0 || v.abs() >= 100.0 => format!("{v:.0}"),
         _ => format!("{v:.4}"),
     };
     match quantity {

@@ -31,12 +31,7 @@ struct Head {
 
 impl Kept {
     /// Opens the file of `probe` under `plan`; without a folder nothing is kept.
-    pub fn open(
-        folder: Option<&Path>,
-        plan: &Plan,
-        probe: &Probe,
-        engine: &EngineUse,
-    ) -> Self {
+    pub fn open(folder: Option<&Path>, plan: &Plan, probe: &Probe, engine: &EngineUse) -> Self {
         let none = Self { place: None, done: Done::new(), file: None };
         let Some(folder) = folder else { return none };
         let Ok(bytes) = serde_json::to_vec(plan) else { return none };

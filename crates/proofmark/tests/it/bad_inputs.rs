@@ -23,7 +23,12 @@ fn damaged_and_hostile_assets_are_refused_before_anything_is_measured() {
     let cases: &[(&str, Damage, &str, &[&str])] = &[
         ("truncated model", truncate_model, "model-unreadable", &["mlp.onnx"]),
         ("empty model", |s| write(s, "mlp.onnx", b""), "model-unreadable", &["mlp.onnx"]),
-        ("a picture as model", |s| write(s, "mlp.onnx", b"\x89PNG\r\n\x1a\n0000"), "model-unreadable", &[]),
+        (
+            "a picture as model",
+            |s| write(s, "mlp.onnx", b"\x89PNG\r\n\x1a\n0000"),
+            "model-unreadable",
+            &[],
+        ),
         ("nan weights", nan_weight, "model-not-finite", &["NaN"]),
         ("external data outside", external_outside, "model-unreadable", &["passwd"]),
         ("ragged row", ragged_row, "data-unreadable", &["test.csv", "line"]),
@@ -32,7 +37,12 @@ fn damaged_and_hostile_assets_are_refused_before_anything_is_measured() {
         ("label outside the classes", strange_label, "data-unreadable", &["3"]),
         ("text where a number belongs", text_in_number, "data-unreadable", &["amount", "plenty"]),
         ("not utf-8", |s| append(s, "test.csv", b"\xff\xfe,1\n"), "data-unreadable", &["test.csv"]),
-        ("missing file", |s| fs::remove_file(s.path("gbm.onnx")).expect("rm"), "unreadable", &["gbm.onnx"]),
+        (
+            "missing file",
+            |s| fs::remove_file(s.path("gbm.onnx")).expect("rm"),
+            "unreadable",
+            &["gbm.onnx"],
+        ),
     ];
     for (name, damage, code, words) in cases {
         let scratch = Scratch::credit(40);

@@ -17,11 +17,11 @@ fn an_assessment_is_judged_sealed_documented_and_verified() {
     assert!(code <= 1, "assess: exit {code}");
     assert_eq!(first["format"], "proofmark.assessment/1");
     assert_eq!(first["complete"], true, "{first:#}");
-    let metrics: Vec<&str> = list(&first, "measurements")
-        .iter()
-        .filter_map(|m| m["metric"].as_str())
-        .collect();
-    for wanted in ["accuracy", "balanced_accuracy", "auc", "brier", "robust_accuracy", "robust_recall"] {
+    let metrics: Vec<&str> =
+        list(&first, "measurements").iter().filter_map(|m| m["metric"].as_str()).collect();
+    for wanted in
+        ["accuracy", "balanced_accuracy", "auc", "brier", "robust_accuracy", "robust_recall"]
+    {
         assert!(metrics.contains(&wanted), "{wanted} is not measured");
     }
     assert_eq!(list(&first, "verdicts").len(), 2);

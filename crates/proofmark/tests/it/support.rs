@@ -100,6 +100,7 @@ pub fn proofmark_with(args: &[&str], variables: &[(&str, &str)]) -> Ran {
 
 /// Whether a tool is there; says aloud what is skipped. With `PROOFMARK_REQUIRE_TOOLS` a missing
 /// tool is an error.
+#[expect(clippy::print_stderr, reason = "a skipped test is told aloud")]
 pub fn tools(names: &[&str]) -> bool {
     for name in names {
         let found = Command::new("sh")

@@ -1,3 +1,5 @@
+//! Figures and report of an attack against counts made by hand.
+
 use proofmark_schema::measurement::{CheckState, EngineUse};
 use proofmark_schema::system::Norm;
 

@@ -178,8 +178,7 @@ fn columns(
             format!("name one of: {}", names.join(", ")),
         )
     })?;
-    let inputs: BTreeSet<&str> =
-        model.graph().inputs.iter().map(|i| i.name.as_str()).collect();
+    let inputs: BTreeSet<&str> = model.graph().inputs.iter().map(|i| i.name.as_str()).collect();
     let matrix = inputs.len() == 1 && !table.columns.iter().any(|c| inputs.contains(&*c.name));
     let read = |name: &str| {
         if !matrix {

@@ -1,7 +1,7 @@
 //! What lies in a folder, as facts for a first declaration.
 //!
-//! Owns which files belong together: images and labels, a model and its expected scores. Every guess
-//! is marked in the declaration for a person to confirm. Must never load a pickle.
+//! Owns which files belong together: images and labels, a model and its expected scores. Every
+//! guess is marked in the declaration for a person to confirm. Must never load a pickle.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +13,6 @@ use proofmark_formats::npy::NpyArray;
 use proofmark_formats::sniff::{HEAD_BYTES, Kind, sniff};
 use proofmark_formats::{idx, npy};
 use proofmark_schema::system::{FoundData, FoundModel, FoundTable, FoundTensor, Template};
-
 
 use crate::assets;
 use crate::failure::{OrFail, Outcome};

@@ -59,11 +59,7 @@ impl fmt::Display for Compared {
 }
 
 /// The bytes of an artefact of a result; `None` once erased.
-pub fn stored(
-    store: &Store,
-    said: &MeasurementsPredicate,
-    name: &str,
-) -> Outcome<Option<Vec<u8>>> {
+pub fn stored(store: &Store, said: &MeasurementsPredicate, name: &str) -> Outcome<Option<Vec<u8>>> {
     let Some(artefact) = said.artefacts.iter().find(|a| a.name == name) else {
         return Ok(None);
     };
@@ -105,7 +101,8 @@ pub fn witnesses(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
     };
     let (rows, decisions) = (whole("rows")?, whole("decisions")?);
     let x = file.array("x").or_fail("replay", "")?.data().to_f32().or_fail("replay", "")?;
-    let scores = file.array("scores").or_fail("replay", "")?.data().to_f32().or_fail("replay", "")?;
+    let scores =
+        file.array("scores").or_fail("replay", "")?.data().to_f32().or_fail("replay", "")?;
     let rows: Vec<usize> = rows.iter().filter_map(|&r| usize::try_from(r).ok()).collect();
     let (dims, classes) = (subject.dims(), subject.clean.classes());
     let fits = x.len() == rows.len() * dims
