@@ -20,6 +20,7 @@ mod norm;
 mod pool;
 mod probe;
 mod reduce;
+mod settle;
 mod shape;
 mod softmax;
 mod upgrade;
@@ -31,6 +32,7 @@ pub use upgrade::upgrade;
 
 pub(crate) use builder::Builder;
 pub(crate) use pool::first_of;
+pub(crate) use settle::settle;
 
 use crate::graph::{Dim, Graph, Node, ValueInfo};
 use crate::value::DType;
@@ -86,7 +88,7 @@ pub fn vjp(
     wrt: &[String],
 ) -> Result<Graph, AutodiffError> {
     let meta = shapes.get(of).ok_or_else(|| AutodiffError::Shape(of.to_string()))?;
-    let mut graph = graph.clone();
+    let mut graph = settle(graph, shapes);
     graph.inputs.push(ValueInfo {
         name: cotangent.to_string(),
         dtype: Some(meta.dtype),

@@ -1,6 +1,6 @@
 //! The loss and its gradient as one graph with the forward pass.
 //!
-//! Owns where the loss is attached (the logit tap) and the two losses. Where the declared
+//! Owns where the loss is attached (the logit tap) and the losses. Where the declared
 //! output is a softmax or a sigmoid of a value, that value is differentiated: behind a saturated
 //! probability the gradient would vanish in `f32` and a robust figure would be an illusion
 //! (Carlini, Wagner: Towards Evaluating the Robustness of Neural Networks, 2017). Must never
@@ -115,7 +115,7 @@ pub(crate) fn fused(
     wrt: &[String],
 ) -> Result<Graph, LossError> {
     let shapes: Shapes = autodiff::probe(core, inputs)?;
-    let mut graph = core.clone();
+    let mut graph = autodiff::settle(core, &shapes);
     let (width, classes) = (spec.width, spec.classes);
     graph.inputs.push(ValueInfo {
         name: ONEHOT.to_string(),
@@ -127,6 +127,7 @@ pub(crate) fn fused(
     let (loss, cotangent) = match spec.kind {
         LossKind::CrossEntropy => entropy(&mut b, &logits),
         LossKind::Margin => margin(&mut b, &logits, spec),
+        LossKind::Logit => (own_logit(&mut b, &logits), ONEHOT.to_string()),
     };
     b.reserve(&cotangent);
     b.output(LOSS, &loss, DType::F32, &[width]);
@@ -223,14 +224,20 @@ fn margin(b: &mut Builder, logits: &str, spec: &Spec) -> (String, String) {
     let rival = autodiff::first_of(b, &hit, spec.classes, 1);
     let cotangent = b.op("Sub", &[&rival, ONEHOT]);
     let best = b.reshape(&best, &[spec.width, 1], &[spec.width]);
-    let zero = b.scalar(0.0);
-    let own = b.op("Where", &[&is_label, logits, &zero]);
-    let own = sum_columns(b, "ReduceSum", &own);
+    let own = own_logit(b, logits);
     let offset = b.op("Mul", &[ONEHOT, &offsets]);
     let offset = sum_columns(b, "ReduceSum", &offset);
     let loss = b.op("Sub", &[&best, &own]);
     let loss = b.op("Sub", &[&loss, &offset]);
     (loss, cotangent)
+}
+
+/// `z_y`. A product with the labels would turn an infinite rival into not-a-number.
+fn own_logit(b: &mut Builder, logits: &str) -> String {
+    let (half, zero) = (b.scalar(0.5), b.scalar(0.0));
+    let is_label = b.op("Greater", &[ONEHOT, &half]);
+    let own = b.op("Where", &[&is_label, logits, &zero]);
+    sum_columns(b, "ReduceSum", &own)
 }
 
 fn sum_columns(b: &mut Builder, op: &str, x: &str) -> String {

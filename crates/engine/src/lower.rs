@@ -68,7 +68,7 @@ fn remove_identities(graph: &mut Graph) {
 }
 
 /// Computes every node that reads constants only.
-fn fold_constants(graph: &mut Graph) {
+pub(crate) fn fold_constants(graph: &mut Graph) {
     let outputs: BTreeSet<String> = graph.outputs.iter().map(|o| o.name.clone()).collect();
     let mut kept = Vec::with_capacity(graph.nodes.len());
     for node in std::mem::take(&mut graph.nodes) {

@@ -49,6 +49,10 @@ pub enum LossKind {
     /// `max_{j != y} z_j - z_y - offset_y`. With two classes and cut-off `t` on class `c` the
     /// offset moves the zero to `z_c - z_other = ln(t / (1 - t))`.
     Margin,
+    /// `z_y`, the logit of the label itself (one column `z` is `[0, z]`), without an offset.
+    /// Increased, it moves towards the label, against the other two losses: label the class that
+    /// is to be reached or explained.
+    Logit,
 }
 
 /// The free coordinates of an input.
@@ -123,6 +127,7 @@ pub struct Pipeline {
     tap: Result<Tap, String>,
     entropy: OnceLock<Result<Box<dyn Program>, String>>,
     margin: OnceLock<Result<Box<dyn Program>, String>>,
+    logit: OnceLock<Result<Box<dyn Program>, String>>,
 }
 
 impl Pipeline {
@@ -152,8 +157,8 @@ impl Pipeline {
             )));
         }
         let tap = loss::tap(&core, &output, options.answer, columns);
-        let (entropy, margin) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { options, facts, kind, core, output, bound, forward, tap, entropy, margin })
+        let (entropy, margin, logit) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Self { options, facts, kind, core, output, bound, forward, tap, entropy, margin, logit })
     }
 
     /// Number of data rows.
@@ -278,6 +283,7 @@ impl Pipeline {
         let cell = match kind {
             LossKind::CrossEntropy => &self.entropy,
             LossKind::Margin => &self.margin,
+            LossKind::Logit => &self.logit,
         };
         match cell.get_or_init(|| self.build(kind)) {
             Ok(program) => Ok(program.as_ref()),

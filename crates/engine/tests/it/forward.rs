@@ -237,7 +237,7 @@ fn exported(folder: &Path, name: &str, precision: Precision) -> Result<(), Strin
     Ok(())
 }
 
-fn matrix(maps: &[BTreeMap<String, f32>], graph: &Graph, output: &str) -> Value {
+pub fn matrix(maps: &[BTreeMap<String, f32>], graph: &Graph, output: &str) -> Value {
     let node = graph.nodes.iter().find(|n| n.outputs.iter().any(|o| o == output)).unwrap();
     let classes: Vec<String> = node
         .attributes

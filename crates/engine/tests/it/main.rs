@@ -5,3 +5,4 @@ mod engines;
 mod forward;
 mod gradient;
 mod pipeline;
+mod zoo;

@@ -128,7 +128,7 @@ fn a_row_has_the_same_bits_in_any_batch_and_on_any_thread() {
         assert_eq!(one.engine().name, "rten");
         let order: Vec<usize> = (0..100).collect();
         let shuffled: Vec<usize> = (0..100).map(|i| (i * 37 + 11) % 100).collect();
-        for loss in [LossKind::CrossEntropy, LossKind::Margin] {
+        for loss in [LossKind::CrossEntropy, LossKind::Margin, LossKind::Logit] {
             let whole = bits(&one, &order, 100, loss);
             assert_eq!(whole, bits(&one, &shuffled, 100, loss), "{name} shuffled");
             assert_eq!(whole, bits(&one, &order, 33, loss), "{name} in shards");
@@ -284,6 +284,65 @@ fn the_margin_is_zero_at_the_cutoff() {
         for (a, b) in got.loss.iter().zip(wanted) {
             assert!((a - b).abs() < 1e-6, "{a}, not {b}");
         }
+    }
+}
+
+/// Every loss of a smooth network against central differences, and what the logit's loss is.
+#[test]
+fn losses_agree_with_finite_differences() {
+    const STEP: f32 = 1.0 / 128.0;
+    let mut net = mlp();
+    net.nodes[1].op = "Tanh".into();
+    let rows: Vec<usize> = (0..6).collect();
+    let labels: Vec<usize> = rows.iter().map(|r| r % 3).collect();
+    let options =
+        PipelineOptions { engine: EngineKind::ReferenceF64, ..options(3, Answer::Probability) };
+    let p = Pipeline::open(&model(&net), &options, &rows_of(&[20], 6)).unwrap();
+    let x: Vec<f32> = rows.iter().flat_map(|&r| p.clean(r)).copied().collect();
+    for kind in [LossKind::CrossEntropy, LossKind::Margin, LossKind::Logit] {
+        let got = p.loss_grad(&rows, &x, &labels, kind).unwrap();
+        for column in 0..p.dims() {
+            let at = |delta: f32| {
+                let mut moved = x.clone();
+                moved.iter_mut().skip(column).step_by(p.dims()).for_each(|v| *v += delta);
+                p.loss_grad(&rows, &moved, &labels, kind).unwrap().loss
+            };
+            for (r, (up, down)) in at(STEP).iter().zip(at(-STEP)).enumerate() {
+                let (slope, g) = ((up - down) / (2.0 * STEP), got.grad[r * p.dims() + column]);
+                assert!((slope - g).abs() < 1e-3 * (1.0 + g.abs()), "{kind:?}: {g}, not {slope}");
+            }
+        }
+    }
+    // Softmax of the three logits, each asked for as a loss, gives the scores.
+    let logits: Vec<f32> = (0..3)
+        .map(|y| p.loss_grad(&[0], p.clean(0), &[y], LossKind::Logit).unwrap().loss[0])
+        .collect();
+    let total: f32 = logits.iter().map(|z| z.exp()).sum();
+    for (z, score) in logits.iter().zip(p.scores(&[0], p.clean(0)).unwrap()) {
+        assert!((z.exp() / total - score).abs() < 1e-6);
+    }
+}
+
+/// The label's logit of a model whose logits are its inputs, and of one column.
+#[test]
+fn the_logit_of_the_label_is_its_own_gradient() {
+    let identity = |columns: usize| {
+        let nodes = vec![node("Identity", &["x"], &["y"], &[])];
+        open_batch(graph(&[("x", &[1, columns])], &[], nodes))
+    };
+    let x = [f32::NEG_INFINITY, 2.0, 3.0, 4.0];
+    for kind in [EngineKind::Rten, EngineKind::Reference] {
+        let ask = |columns: usize, labels: &[usize]| {
+            let inputs =
+                Inputs::from([("x".to_string(), tensor(&[4 / columns, columns], x.to_vec()))]);
+            let of =
+                gradient_of(&model(&identity(columns)), kind, &inputs, labels, LossKind::Logit);
+            let of = of.unwrap();
+            (of.loss, of.inputs["x"].data().to_vec())
+        };
+        assert_eq!(ask(2, &[1, 0]), (vec![2.0, 3.0], vec![0.0, 1.0, 1.0, 0.0]), "{kind:?}");
+        let one = ask(1, &[0, 1, 0, 1]);
+        assert_eq!(one, (vec![0.0, 2.0, 0.0, 4.0], vec![0.0, 1.0, 0.0, 1.0]), "{kind:?}");
     }
 }
 
