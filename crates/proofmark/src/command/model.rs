@@ -106,6 +106,8 @@ enum LossName {
     CrossEntropy,
     /// Best other logit minus the label's.
     Margin,
+    /// The label's logit.
+    Logit,
 }
 
 /// Runs the verb.
@@ -119,6 +121,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
             let kind = match loss {
                 LossName::CrossEntropy => LossKind::CrossEntropy,
                 LossName::Margin => LossKind::Margin,
+                LossName::Logit => LossKind::Logit,
             };
             grad(model, input, labels, kind, output, engine.kind(), global)
         }

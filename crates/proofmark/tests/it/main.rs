@@ -3,5 +3,6 @@
 //! Owns the end-to-end tests: what `assess` leaves, what bad input does, that evidence checks.
 
 mod bad_inputs;
+mod interrupted;
 mod spine;
 mod support;

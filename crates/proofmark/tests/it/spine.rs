@@ -207,3 +207,62 @@ fn decode(text: &str) -> Vec<u8> {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
 }
+
+/// `benches/python/credit_exhaustive.py` tries every deployable point with ONNX Runtime: a row that
+/// it does not list cannot be broken, and the attacks should miss next to none that it lists.
+#[test]
+fn the_attacks_find_what_exhaustive_search_finds_and_nothing_else() {
+    let scratch = Scratch::copy_of("credit");
+    let (code, _) = scratch.json(&["assess"]);
+    assert_eq!(code, 1, "one criterion is set to fail");
+    let pack = scratch.path("pack");
+    dossier(&scratch, &pack);
+    let truth =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/python/credit_exhaustive.json");
+    let truth: Value =
+        serde_json::from_slice(&fs::read(truth).expect("golden file")).expect("json");
+    let ids = column(&scratch, "id");
+    let reports = attack_reports(&pack);
+    assert_eq!(reports.len(), 2);
+    for report in reports {
+        let model = report["model"].as_str().expect("model");
+        for budget in list(&truth["models"][model], "budgets") {
+            let eps = budget["eps"].as_f64().expect("eps");
+            let listed = budget["broken"].as_object().expect("rows");
+            let mut found = 0;
+            for point in list(&report, "points") {
+                let distance = point["distance"]["upper"].as_f64();
+                if point["outcome"] != "broken" || distance.is_none_or(|d| d > eps) {
+                    continue;
+                }
+                let row = point["index"].as_u64().expect("index") as usize;
+                let least = listed.get(&ids[row]).and_then(Value::as_f64);
+                let least =
+                    least.unwrap_or_else(|| panic!("{model}, {eps}: row {row} cannot fall"));
+                assert!(distance.expect("distance") >= least - 1e-6, "{model}, row {row}");
+                found += 1;
+            }
+            assert!(found + 1 >= listed.len(), "{model}, {eps}: {found} of {}", listed.len());
+        }
+    }
+}
+
+/// The attack reports among the artefacts of a pack.
+fn attack_reports(pack: &Path) -> Vec<Value> {
+    let mut files = Vec::new();
+    walk(&pack.join("artefacts"), &mut files);
+    files
+        .iter()
+        .filter_map(|f| serde_json::from_slice::<Value>(&fs::read(f).ok()?).ok())
+        .filter(|v| v["format"] == "proofmark.attack/1")
+        .collect()
+}
+
+/// A column of the test set; its fields hold no quotes before that column.
+fn column(scratch: &Scratch, name: &str) -> Vec<String> {
+    let text = fs::read_to_string(scratch.path("test.csv")).expect("csv");
+    let mut lines = text.lines();
+    let header = lines.next().expect("header");
+    let at = header.split(',').position(|c| c == name).expect("column");
+    lines.map(|l| l.split(',').nth(at).expect("field").to_owned()).collect()
+}
