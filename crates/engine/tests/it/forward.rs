@@ -14,6 +14,7 @@ use proofmark_formats::onnx::{
     self, Dimension, Elements, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto,
     TypeProto, ValueInfoProto,
 };
+use proofmark_formats::protobuf::{Reader, Writer};
 
 const FAMILIES: [&str; 13] = [
     "arithmetic",
@@ -324,6 +325,52 @@ fn bad_models_are_refused_with_their_reason() {
         let error = load(&tiny(change)).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
+}
+
+/// `If` and `Loop` as exporters write them, in attributes that hold graphs.
+#[test]
+fn control_flow_is_refused_by_name() {
+    let held = |m: &mut ModelProto<'static>, op: &str, attributes: &[&str]| {
+        let inner = GraphProto { name: "inner".into(), ..GraphProto::default() };
+        let graph = |name: &&str| onnx::AttributeProto {
+            name: name.to_string(),
+            value: onnx::AttributeValue::Graph(Box::new(inner.clone())),
+            ..Default::default()
+        };
+        m.graph.nodes[0].op_type = op.into();
+        m.graph.nodes[0].attributes = attributes.iter().map(graph).collect();
+    };
+    for (op, attributes) in [("If", &["then_branch", "else_branch"][..]), ("Loop", &["body"])] {
+        let error = load(&tiny(|m| held(m, op, attributes))).unwrap_err();
+        assert!(matches!(error, LoadError::Subgraph { .. }), "{error}");
+        let words = format!("node `sum` ({op}) holds a graph of its own; control flow is not");
+        assert!(error.to_string().starts_with(&words), "{error}");
+    }
+}
+
+/// A refused initialiser must not become an input that nobody feeds, or a value of zeros.
+#[test]
+fn sparse_initialisers_are_refused() {
+    let whole = tiny(|_| {});
+    let mut reader = Reader::new(&whole).unwrap();
+    let mut out = Writer::new();
+    while let Some(field) = reader.next_field().unwrap() {
+        match field.number {
+            // ModelProto.ir_version; ModelProto.graph, with two GraphProto.sparse_initializer.
+            1 => out.int64(1, field.int64().unwrap()),
+            7 => {
+                let mut sparse = Writer::new();
+                (0..2).for_each(|_| sparse.message(15, |_| {}));
+                let graph = [field.bytes().unwrap(), &sparse.into_bytes()].concat();
+                out.bytes(7, &graph);
+            }
+            n => out.bytes(n, field.bytes().unwrap()),
+        }
+    }
+    let error = load(&out.into_bytes()).unwrap_err();
+    assert!(matches!(error, LoadError::Sparse(2)), "{error}");
+    let words = "the model holds 2 sparse initialisers, which are not read; store them densely";
+    assert_eq!(error.to_string(), words);
 }
 
 #[test]
