@@ -128,6 +128,11 @@ pub fn differentiable(op: &str, domain: &str) -> bool {
     is_default(domain) && (RULES.iter().any(|(name, _)| *name == op) || CUTS.contains(&op))
 }
 
+/// Whether the derivative of the operator is zero wherever it exists, so that the walk stops.
+pub fn flat(op: &str, domain: &str) -> bool {
+    is_default(domain) && CUTS.contains(&op)
+}
+
 /// The state of a reverse pass.
 pub(crate) struct Tape {
     builder: Builder,
@@ -224,8 +229,7 @@ impl Tape {
 fn live_values(nodes: &[Node], builder: &Builder, wrt: &[String]) -> BTreeSet<String> {
     let mut live: BTreeSet<String> = wrt.iter().cloned().collect();
     for node in nodes {
-        let cut = is_default(&node.domain) && CUTS.contains(&node.op.as_str());
-        if cut || !node.inputs.iter().any(|i| live.contains(i)) {
+        if flat(&node.op, &node.domain) || !node.inputs.iter().any(|i| live.contains(i)) {
             continue;
         }
         let float = |o: &&String| !o.is_empty() && builder.is_float(o);

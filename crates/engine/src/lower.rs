@@ -37,6 +37,12 @@ pub fn lower(graph: &Graph) -> Graph {
     graph
 }
 
+/// Operators of `ai.onnx.ml` that [`lower`] writes in plain ONNX where their types allow it, so
+/// that they have gradients, and the first opset of `ai.onnx` for it; sorted by name.
+pub fn rewritten() -> impl Iterator<Item = (&'static str, i64)> {
+    classical::REWRITTEN.iter().copied()
+}
+
 /// Drops `Identity` and `Dropout`, unless they give an output of the graph.
 fn remove_identities(graph: &mut Graph) {
     let outputs: BTreeSet<String> = graph.outputs.iter().map(|o| o.name.clone()).collect();

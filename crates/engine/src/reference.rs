@@ -197,6 +197,12 @@ pub fn supports(domain: &str, op: &str) -> bool {
     registry::find(domain, op).is_some()
 }
 
+/// Domain (empty for `ai.onnx`) and name of every operator that the reference runs, sorted within
+/// a domain.
+pub fn operators() -> impl Iterator<Item = (&'static str, &'static str)> {
+    registry::all()
+}
+
 impl Program {
     /// Computes the named values, which may be any values of the graph, and only the nodes
     /// they need.

@@ -15,6 +15,17 @@ const OPSET_WHERE: i64 = 9;
 /// The opset since which comparisons take every number.
 const OPSET_EQUAL: i64 = 11;
 
+/// What is rewritten, and the first opset of `ai.onnx` that has the operators it takes.
+pub(super) const REWRITTEN: &[(&str, i64)] = &[
+    ("ArrayFeatureExtractor", 1),
+    ("Imputer", OPSET_EQUAL),
+    ("LinearClassifier", OPSET_EQUAL),
+    ("LinearRegressor", 1),
+    ("Normalizer", OPSET_EQUAL),
+    ("OneHotEncoder", OPSET_WHERE),
+    ("Scaler", 1),
+];
+
 /// Rewrites what can be rewritten.
 pub(super) fn lower(graph: &mut Graph) {
     let known = known(graph);
@@ -39,14 +50,16 @@ struct Rewrite<'a> {
 impl Rewrite<'_> {
     fn node(&mut self, x: Known) -> Option<()> {
         let opset = self.graph.opset("");
-        match self.node.op.as_str() {
+        let op = self.node.op.as_str();
+        REWRITTEN.iter().find(|(name, since)| *name == op && opset >= *since)?;
+        match op {
             "Scaler" => self.scaler(x),
-            "Imputer" if opset >= OPSET_EQUAL => self.imputer(x),
-            "Normalizer" if opset >= OPSET_EQUAL => self.normalizer(x, opset),
-            "OneHotEncoder" if opset >= OPSET_WHERE => self.one_hot(x, opset),
+            "Imputer" => self.imputer(x),
+            "Normalizer" => self.normalizer(x, opset),
+            "OneHotEncoder" => self.one_hot(x, opset),
             "ArrayFeatureExtractor" => self.extractor(x),
             "LinearRegressor" => self.regressor(x),
-            "LinearClassifier" if opset >= OPSET_EQUAL => self.classifier(x, opset),
+            "LinearClassifier" => self.classifier(x, opset),
             _ => None,
         }
     }

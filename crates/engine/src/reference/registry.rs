@@ -17,6 +17,12 @@ pub fn find(domain: &str, op: &str) -> Option<Build> {
     table.iter().find(|(name, _)| *name == op).map(|&(_, build)| build)
 }
 
+/// Domain and name of every operator, sorted within a domain.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let plain = PLAIN.iter().map(|&(name, _)| ("", name));
+    plain.chain(CLASSICAL.iter().map(|&(name, _)| (ML, name)))
+}
+
 /// Operators of `ai.onnx`.
 const PLAIN: &[(&str, Build)] = &[
     ("Abs", unary::abs),

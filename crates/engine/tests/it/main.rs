@@ -1,6 +1,7 @@
 //! Whole models and operators against independent implementations.
 
 mod cases;
+mod docs;
 mod engines;
 mod forward;
 mod gradient;
