@@ -108,8 +108,28 @@ fn refuse(graph: &Graph) -> Result<(), EngineError> {
     }
     for (name, value) in &graph.constants {
         refuse_value(name, value)?;
+        if beyond_32_bits(value) && !bounds_only(graph, name) {
+            let reason = format!("the constant `{name}` holds an integer beyond 32 bits");
+            return Err(unsupported(reason));
+        }
     }
     graph.nodes.iter().try_for_each(refuse_node)
+}
+
+fn beyond_32_bits(value: &Value) -> bool {
+    match value {
+        Value::I64(t) => t.data().iter().any(|&v| i32::try_from(v).is_err()),
+        _ => false,
+    }
+}
+
+/// Whether a constant is read as a bound of `Slice` only: there rten's saturation is what the
+/// writer meant by the largest integer.
+fn bounds_only(graph: &Graph, name: &str) -> bool {
+    let given = graph.outputs.iter().any(|o| o.name == name);
+    let bound = |node: &Node, at: usize| node.op == "Slice" && (at == 1 || at == 2);
+    let reads = graph.nodes.iter().flat_map(|n| n.inputs.iter().enumerate().map(move |i| (n, i)));
+    !given && reads.filter(|(_, (_, input))| *input == name).all(|(n, (at, _))| bound(n, at))
 }
 
 fn refuse_node(node: &Node) -> Result<(), EngineError> {

@@ -2,9 +2,10 @@
 
 use proofmark_engine::autodiff::{probe, vjp};
 use proofmark_engine::engine::{EngineKind, compile};
+use proofmark_engine::graph::Attribute;
 use proofmark_engine::value::{Inputs, Value};
 
-use crate::cases::{self, Case, graph, node, noise, random, tensor};
+use crate::cases::{self, Case, graph, ints, node, noise, random, tensor};
 
 #[test]
 fn forward_and_gradient_agree_with_the_reference() {
@@ -69,6 +70,29 @@ fn types_that_rten_would_misread_are_refused() {
     let mut text = wide.clone();
     text.inputs[0].dtype = Some(proofmark_engine::value::DType::Str);
     assert!(compile(&text, EngineKind::Rten, 1).is_err());
+}
+
+/// rten turns 64-bit constants into the nearest 32-bit ones, which only a bound of `Slice` survives.
+#[test]
+fn wide_integer_constants_are_refused_but_as_bounds() {
+    let cast = [("to", Attribute::Int(1))];
+    let nodes = vec![node("Cast", &["k"], &["f"], &cast), node("Add", &["x", "f"], &["y"], &[])];
+    for (k, fits) in [(1 << 31, false), (-(1 << 31) - 1, false), ((1 << 31) - 1, true)] {
+        let net = graph(&[("x", &[2])], &[("k", ints(&[k]))], nodes.clone());
+        match compile(&net, EngineKind::Rten, 1) {
+            Ok(_) => assert!(fits, "{k}"),
+            Err(e) => {
+                assert!(!fits, "{k}");
+                assert!(e.to_string().contains("`k` holds an integer beyond 32 bits"), "{e}");
+            }
+        }
+    }
+    let bounds = [("from", ints(&[1])), ("to", ints(&[i64::MAX]))];
+    let nodes = vec![node("Slice", &["x", "from", "to"], &["y"], &[])];
+    let net = graph(&[("x", &[3])], &bounds, nodes);
+    let inputs = Inputs::from([("x".to_string(), tensor(&[3], vec![1.0, 2.0, 3.0]))]);
+    let program = compile(&net, EngineKind::Rten, 1).unwrap();
+    assert_eq!(program.run(&inputs, &["y"]).unwrap(), [tensor(&[2], vec![2.0, 3.0])]);
 }
 
 #[test]
