@@ -84,9 +84,10 @@ fn tile<T: Float>(
 pub fn gemm(spec: &Spec) -> Result<Kernel, OpError> {
     let scales = (spec.float_or("alpha", 1.0)?, spec.float_or("beta", 1.0)?);
     let transposed = (spec.flag("transA", false)?, spec.flag("transB", false)?);
-    Ok(Box::new(
-        move |args| float_dispatch!(0, args.required(0)?, a => gemm_of(a, args, scales, transposed)),
-    ))
+    Ok(Box::new(move |args| {
+        let a = args.required(0)?;
+        float_dispatch!(0, a, a => gemm_of(a, args, scales, transposed))
+    }))
 }
 
 fn gemm_of<T: Float>(

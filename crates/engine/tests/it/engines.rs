@@ -72,7 +72,7 @@ fn types_that_rten_would_misread_are_refused() {
     assert!(compile(&text, EngineKind::Rten, 1).is_err());
 }
 
-/// rten turns 64-bit constants into the nearest 32-bit ones, which only a bound of `Slice` survives.
+/// rten turns 64-bit constants into the nearest 32-bit ones; only bounds of `Slice` survive that.
 #[test]
 fn wide_integer_constants_are_refused_but_as_bounds() {
     let cast = [("to", Attribute::Int(1))];
