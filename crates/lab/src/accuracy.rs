@@ -11,7 +11,7 @@ use crate::decision::{Decision, Rule};
 use crate::facts::{About, Facts, GROUP_MIN, Group, Refused, count, large_enough, tagged};
 use crate::harness::Clean;
 use crate::stats::{
-    Calibration, Confusion, Interval, brier_rows, delong, normal_interval, stratified,
+    Calibration, Confusion, DRAWS, Interval, bounded_mean, brier_rows, delong, melded,
 };
 use crate::stream::Stream;
 
@@ -110,11 +110,12 @@ impl Sheet<'_> {
         ];
         for (metric, unit, figure) in resampled {
             let probe = format!("{}/{}/{metric}/{key}", self.facts.model, self.facts.data);
-            let mut stream = Stream::new(self.facts.seed, &probe, "bootstrap", 0, 0);
-            let interval = stratified(&confusion, self.facts.confidence, &mut stream, figure);
+            let mut stream = Stream::new(self.facts.seed, &probe, "meld", 0, 0);
+            let interval = melded(&confusion, self.facts.confidence, &mut stream, figure);
             if let (Some(value), Some(interval)) = (figure(&confusion), interval) {
-                let method = "stratified percentile bootstrap, 2000";
-                out.push(self.make(metric, unit, about, self.estimate(value, interval, method, n)));
+                let method = format!("melded clopper-pearson, {DRAWS} draws");
+                let quantity = self.estimate(value, interval, &method, n);
+                out.push(self.make(metric, unit, about, quantity));
             }
         }
         let (_, majority) = confusion.majority();
@@ -147,20 +148,22 @@ impl Sheet<'_> {
                 rows.iter().map(|&r| ranking_score(self.clean.scores(r), positive)).collect();
             let truth: Vec<bool> = rows.iter().map(|&r| self.labels[r] == positive).collect();
             if let Some(auc) = delong(&scores, &truth, self.facts.confidence) {
-                let quantity = self.estimate(auc.value, auc.interval, "delong", n);
+                let quantity = self.estimate(auc.value, auc.interval, auc.method, n);
                 out.push(self.make("auc", "proportion", about, quantity));
                 let twice = |v: f64| 2.0 * v - 1.0;
                 let interval =
                     Interval { lower: twice(auc.interval.lower), upper: twice(auc.interval.upper) };
-                let quantity = self.estimate(auc.gini(), interval, "delong", n);
+                let quantity = self.estimate(auc.gini(), interval, auc.method, n);
                 out.push(self.make("gini", "1", about, quantity));
             }
         }
         if let Some(probabilities) = self.probabilities(rows) {
             let labels: Vec<usize> = rows.iter().map(|&r| self.labels[r]).collect();
             let values = brier_rows(&probabilities, self.clean.classes(), &labels);
-            if let Some((mean, interval)) = normal_interval(&values, self.facts.confidence) {
-                let quantity = self.estimate(mean, interval, "normal, per-row values", n);
+            // Per row at most 1 for two classes, 2 for more.
+            let top = if self.clean.classes() == 2 { 1.0 } else { 2.0 };
+            if let Some((mean, interval)) = bounded_mean(&values, top, self.facts.confidence) {
+                let quantity = self.estimate(mean, interval, "agresti-coull, per-row values", n);
                 out.push(self.make("brier", "1", about, quantity));
             }
         }

@@ -6,10 +6,10 @@
 
 mod auc;
 mod binomial;
-mod bootstrap;
 mod brier;
 mod calibration;
 mod confusion;
+mod meld;
 mod quantile;
 mod special;
 
@@ -18,11 +18,11 @@ pub use binomial::{
     Direction, Interval, clopper_pearson, mcnemar, n_to_decide, one_sided_lower, one_sided_upper,
     wilson,
 };
-pub use bootstrap::stratified;
 pub use brier::{brier, brier_rows};
 pub use calibration::{Bin, Calibration};
 pub use confusion::Confusion;
-pub use quantile::{normal_interval, quantile};
+pub use meld::{DRAWS, melded};
+pub use quantile::{bounded_mean, quantile};
 pub use special::{beta_inc, beta_quantile, ln_gamma, normal_cdf, normal_quantile};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Owns how a stream is keyed and the few distributions the lab draws from. Must never take
 //! entropy from anywhere else: the same key gives the same numbers on every machine. Called by
-//! the harness, the bootstrap and the validity gates.
+//! the harness, the interval draws and the validity gates.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};

@@ -1,8 +1,9 @@
-//! Area under the ROC curve with DeLong's interval.
+//! Area under the ROC curve with its interval.
 //!
-//! Owns ranks and structural components. Must never be asked of more than two classes.
+//! Owns ranks and structural components. Must never be asked of more than two classes, nor give
+//! an interval without width: scores that separate a small sample perfectly prove little.
 
-use super::binomial::Interval;
+use super::binomial::{Interval, score};
 use super::special::normal_quantile;
 
 /// AUC with its interval.
@@ -12,8 +13,10 @@ pub struct Auc {
     pub value: f64,
     /// DeLong's variance.
     pub variance: f64,
-    /// Two-sided normal interval, cut to `[0, 1]`.
+    /// Two-sided interval, inside `[0, 1]`.
     pub interval: Interval,
+    /// How the interval is made.
+    pub method: &'static str,
 }
 
 impl Auc {
@@ -25,6 +28,11 @@ impl Auc {
 
 /// AUC of `scores` for `positive` rows (DeLong, DeLong, Clarke-Pearson 1988, with the mid-rank
 /// computation of Sun and Xu 2014). `None` without both classes or with a NaN score.
+///
+/// The normal interval rests on rows that err: where fewer than [`ERRING_MIN`] rows of a class
+/// stand apart from a perfect (or perfectly wrong) order, its variance is all but a guess, and 0
+/// when none does. The variance is then bounded by `A (1 - A) / min(m, n)` (Birnbaum and Klose
+/// 1957), for which the interval is Wilson's with the size of the smaller class.
 pub fn delong(scores: &[f64], positive: &[bool], confidence: f64) -> Option<Auc> {
     let part = |wanted: bool| -> Vec<f64> {
         scores.iter().zip(positive).filter(|&(_, &p)| p == wanted).map(|(&s, _)| s).collect()
@@ -41,9 +49,17 @@ pub fn delong(scores: &[f64], positive: &[bool], confidence: f64) -> Option<Auc>
     let v01: Vec<f64> = all_neg.iter().zip(&own_neg).map(|(z, y)| 1.0 - (z - y) / m).collect();
     let value = v10.iter().sum::<f64>() / m;
     let variance = variance(&v10) / m + variance(&v01) / n;
-    let half = normal_quantile(0.5 + 0.5 * confidence) * variance.sqrt();
-    let interval = Interval { lower: (value - half).max(0.0), upper: (value + half).min(1.0) };
-    Some(Auc { value, variance, interval })
+    let z = normal_quantile(0.5 + 0.5 * confidence);
+    let apart = |part: &[f64], edge: f64| part.iter().filter(|v| (*v - edge).abs() > TIE).count();
+    let least = [0.0, 1.0].map(|edge| apart(&v10, edge).min(apart(&v01, edge)));
+    let (interval, method) = if least.iter().any(|rows| *rows < ERRING_MIN) {
+        (score(value, m.min(n), z), "score interval, size of the smaller class")
+    } else {
+        let half = z * variance.sqrt();
+        let (lower, upper) = ((value - half).max(0.0), (value + half).min(1.0));
+        (Interval { lower, upper }, "delong")
+    };
+    Some(Auc { value, variance, interval, method })
 }
 
 /// Ranks from 1, ties sharing their mean.
@@ -72,3 +88,10 @@ fn variance(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64
 }
+
+/// Rows that must stand apart from the edge in each class: the usual five expected failures of a
+/// normal approximation.
+const ERRING_MIN: usize = 5;
+
+/// Components are multiples of `1 / (2 n)`: what is nearer than this to an edge lies on it.
+const TIE: f64 = 1e-12;

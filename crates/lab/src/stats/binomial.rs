@@ -43,8 +43,13 @@ pub fn wilson(k: u64, n: u64, confidence: f64) -> Interval {
     if n == 0 {
         return Interval { lower: 0.0, upper: 1.0 };
     }
-    let (n, share) = (n as f64, k as f64 / n as f64);
     let z = normal_quantile(0.5 + 0.5 * confidence);
+    score(k as f64 / n as f64, n as f64, z)
+}
+
+/// Score interval of a mean of values in `[0, 1]` with `n` of them: their variance is at most
+/// that of a share.
+pub(super) fn score(share: f64, n: f64, z: f64) -> Interval {
     let spread = 1.0 + z * z / n;
     let center = (share + z * z / (2.0 * n)) / spread;
     let half = z / spread * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();

@@ -87,6 +87,22 @@ fn the_area_under_the_curve_matches_scikit_learn_and_the_definition_of_its_varia
 }
 
 #[test]
+fn a_perfect_order_of_few_rows_is_no_certainty() {
+    for (m, n) in [(1, 1), (5, 5), (3, 500), (1000, 1000)] {
+        let truth: Vec<bool> = (0..m + n).map(|i| i < m).collect();
+        let scores: Vec<f64> = truth.iter().map(|t| f64::from(u8::from(*t))).collect();
+        let up = delong(&scores, &truth, 0.95).unwrap();
+        // Wilson's lower end for a share of 1: n / (n + z^2).
+        let (size, z) = (m.min(n) as f64, 1.959_963_984_540_054_f64);
+        close(up.interval.lower, size / (size + z * z), &format!("{m} against {n}"));
+        assert_eq!((up.value, up.interval.upper), (1.0, 1.0));
+        let down: Vec<f64> = scores.iter().map(|s| -s).collect();
+        let down = delong(&down, &truth, 0.95).unwrap();
+        close(down.interval.upper, 1.0 - up.interval.lower, "the other way round");
+    }
+}
+
+#[test]
 fn the_confusion_matrix_and_its_figures_match_scikit_learn() {
     for case in golden()["confusion"].as_array().unwrap() {
         let classes = case["classes"].as_u64().unwrap() as usize;
@@ -103,13 +119,13 @@ fn the_confusion_matrix_and_its_figures_match_scikit_learn() {
         close(confusion.mcc(), number(case, "mcc"), "mcc");
         let draw = || {
             let mut stream = Stream::new(1, "p", "b", 0, 0);
-            stratified(&confusion, 0.95, &mut stream, Confusion::balanced_accuracy).unwrap()
+            melded(&confusion, 0.95, &mut stream, Confusion::balanced_accuracy).unwrap()
         };
         let interval = draw();
         assert_eq!(interval, draw());
         assert!(interval.lower < balanced && balanced < interval.upper);
         // A mean of recalls: its standard error from the binomial variances, about 4 of which
-        // the interval spans.
+        // the interval spans; exact intervals are somewhat wider, never narrower.
         let error: f64 = (0..classes)
             .map(|c| {
                 let n = confusion.labelled(c) as f64;
@@ -120,7 +136,7 @@ fn the_confusion_matrix_and_its_figures_match_scikit_learn() {
             .sqrt()
             / classes as f64;
         let width = (interval.upper - interval.lower) / (2.0 * 1.96 * error);
-        assert!((0.9..1.1).contains(&width), "width {width} of the expected one");
+        assert!((1.0..1.2).contains(&width), "width {width} of the expected one");
     }
 }
 
@@ -146,8 +162,43 @@ fn brier_and_quantiles_match() {
         let pair = floats(pair);
         close(quantile(&values, pair[0]).unwrap(), pair[1], &format!("quantile {}", pair[0]));
     }
-    let (mean, interval) = normal_interval(&[1.0, 2.0, 3.0, 4.0], 0.95).unwrap();
-    // Standard error sqrt(5/3/4).
-    close(mean, 2.5, "mean");
-    close(interval.upper, 2.5 + 1.959_963_984_540_054 * (5.0_f64 / 12.0).sqrt(), "upper");
+}
+
+#[test]
+fn the_mean_of_zeros_and_ones_has_the_interval_of_agresti_and_coull() {
+    let z = 1.959_963_984_540_054_f64;
+    for (k, n) in [(0_usize, 10_usize), (3, 10), (500, 1000), (10, 10)] {
+        let values: Vec<f64> = (0..n).map(|i| f64::from(u8::from(i < k))).collect();
+        let (mean, interval) = bounded_mean(&values, 1.0, 0.95).unwrap();
+        let wide = n as f64 + z * z;
+        let center = (k as f64 + 0.5 * z * z) / wide;
+        let half = z * (center * (1.0 - center) / wide).sqrt();
+        close(mean, k as f64 / n as f64, "mean");
+        close(interval.lower, (center - half).max(0.0), "lower");
+        close(interval.upper, (center + half).min(1.0), "upper");
+        assert!(interval.lower <= mean && mean <= interval.upper);
+    }
+    assert_eq!(bounded_mean(&[], 1.0, 0.95), None);
+    // Of a scale twice as long everything is twice as long.
+    let (_, short) = bounded_mean(&[0.1, 0.4, 0.2], 1.0, 0.95).unwrap();
+    let (_, long) = bounded_mean(&[0.2, 0.8, 0.4], 2.0, 0.95).unwrap();
+    close(long.upper, 2.0 * short.upper, "scale");
+}
+
+#[test]
+fn perfect_decisions_on_few_rows_are_no_certainty() {
+    let stream = || Stream::new(1, "p", "b", 0, 0);
+    let of = |n: u64| Confusion { counts: vec![vec![n, 0], vec![0, n]], undecided: vec![0, 0] };
+    for figure in [Confusion::balanced_accuracy as fn(&Confusion) -> Option<f64>, |c| Some(c.mcc())]
+    {
+        let few = melded(&of(10), 0.95, &mut stream(), figure).unwrap();
+        assert!(few.lower < 0.9 && few.upper == 1.0, "{few:?}");
+        let many = melded(&of(1000), 0.95, &mut stream(), figure).unwrap();
+        assert!(many.lower > 0.98 && many.lower < 1.0, "{many:?}");
+    }
+    // One class alone: the exact interval of its recall.
+    let alone = Confusion { counts: vec![vec![10, 0], vec![0, 0]], undecided: vec![0, 0] };
+    let interval = melded(&alone, 0.95, &mut stream(), Confusion::balanced_accuracy).unwrap();
+    let exact = clopper_pearson(10, 10, 0.95);
+    assert!((interval.lower - exact.lower).abs() < 0.02, "{interval:?} against {exact:?}");
 }
