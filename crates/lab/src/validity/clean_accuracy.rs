@@ -3,6 +3,8 @@
 //! Owns the comparison with the training framework's scores, with other ways to read the data,
 //! with other label orders, and with chance. Refuses when another way fits and names it.
 
+use proofmark_schema::measurement::CheckState;
+
 use super::{Finding, Setup};
 use crate::accuracy::ranking_score;
 use crate::harness::Clean;
@@ -14,7 +16,10 @@ pub(super) fn examine(setup: &Setup<'_>) -> Result<Finding, OracleError> {
         return Ok(Finding::refuse("there are no rows", "declare data with at least one row"));
     }
     if let Some(expected) = setup.expected {
-        return parity(setup, expected);
+        let finding = parity(setup, expected)?;
+        // The right scores can still be held against the wrong labels.
+        let labels = (finding.state == CheckState::Ok).then(|| other_labels(setup)).flatten();
+        return Ok(labels.unwrap_or(finding));
     }
     if let Some(finding) = better_reading(setup)? {
         return Ok(finding);
