@@ -2,13 +2,31 @@
 //!
 //! Owns the comparison of what the metered handle saw on the way with what was recorded. Every
 //! crossing is judged at once, so a silent one is an attack that forgot to propose it, or one
-//! that rounding to the deployed type takes back.
+//! that rounding to the deployed type takes back. A candidate to which the model answers NaN is
+//! no success, but the row that it was made from has not stood either.
 
 use super::{Finding, Trial};
 use crate::harness::{HarnessError, RowRecord};
 
 pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
     let attacked = trial.records.iter().filter(|r| r.attacked()).count();
+    let unanswered = |r: &&RowRecord| {
+        r.point
+            .runs
+            .iter()
+            .any(|run| r.robust_at(run.eps) && run.signs.iter().any(|s| s.nan_scores > 0))
+    };
+    let nan: Vec<usize> =
+        trial.records.iter().filter(unanswered).map(|r| r.point.index as usize).collect();
+    if !nan.is_empty() {
+        return Ok(Finding::warn(
+            format!(
+                "the model answers NaN inside the budget of rows that count as standing: {}",
+                super::some_of(&nan, attacked)
+            ),
+            "make the model answer every input of its declared domain, or narrow the bounds",
+        ));
+    }
     // A crossing under one budget that neither it nor a smaller one was broken for.
     let crossed = |r: &RowRecord| {
         r.point.runs.iter().any(|run| r.robust_at(run.eps) && run.signs.iter().any(|s| s.crossed))
