@@ -21,7 +21,10 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
     rows.extend(trial.sample(SAMPLE - rows.len(), |r| r.attacked() && !r.robust_at(largest)));
     rows.sort_unstable();
     if rows.is_empty() {
-        return Ok(Finding::not_examined("no row is attackable"));
+        return Ok(Finding::warn(
+            "no row is attackable: nothing was attacked, the figure is the accuracy without attack",
+            "name a goal whose `from` class occurs in the data and is decided rightly",
+        ));
     }
     let attacks = strongest(trial);
     if attacks.is_empty() {
