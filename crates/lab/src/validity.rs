@@ -197,7 +197,8 @@ impl Trial<'_> {
         best
     }
 
-    /// Rows of `rows` that fall when these attacks run on their own at `eps`.
+    /// Rows of `rows` that fall when these attacks run on their own at `eps`, with as many
+    /// queries as they like.
     fn fallen(
         &self,
         id: &str,
@@ -205,8 +206,20 @@ impl Trial<'_> {
         eps: f64,
         rows: &[usize],
     ) -> Result<Vec<usize>, HarnessError> {
+        self.fallen_within(None, id, attacks, eps, rows)
+    }
+
+    /// As [`Trial::fallen`], with a limit of queries per row.
+    fn fallen_within(
+        &self,
+        queries_limit: Option<u64>,
+        id: &str,
+        attacks: Vec<Box<dyn Attack>>,
+        eps: f64,
+        rows: &[usize],
+    ) -> Result<Vec<usize>, HarnessError> {
         let suite = Suite::of(id, 1, attacks);
-        let case = Case { second: None, queries_limit: None, ..*self.case };
+        let case = Case { second: None, queries_limit, ..*self.case };
         let records =
             harness::run(&case, &suite, &[eps], rows, &Done::new(), self.ctx, &mut |_| {})?;
         let broken = records.iter().filter(|r| !r.robust_at(eps));

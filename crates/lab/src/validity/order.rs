@@ -1,7 +1,9 @@
 //! Gate 13: iterative beats one-step beats noise, white-box beats black-box.
 //!
 //! Owns the comparison, each attack on its own, on a sample. The other way round means that
-//! gradients mislead. Rows found here are reported and not counted.
+//! gradients mislead. The same contest shows a suite that is too weak, or that spends its queries
+//! badly: one attack alone, inside the declared limit of queries, must not turn many rows that
+//! the suite left standing. Rows found here are reported and not counted.
 
 use super::{Finding, Trial};
 use crate::evasion::suite::{STANDARD, attack};
@@ -19,11 +21,7 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
         [(Rank::Noise, 0), (Rank::OneStep, 0), (Rank::Iterative, 0), (Rank::BlackBox, 0)];
     let mut ran = Vec::new();
     for (rank, fallen) in &mut by_rank {
-        let attacks: Vec<Box<dyn Attack>> = CONTEST
-            .iter()
-            .filter_map(|id| again(id))
-            .filter(|a| a.rank() == *rank && trial.case.admits(a.as_ref()).is_ok())
-            .collect();
+        let attacks = contestants(trial, *rank);
         if attacks.is_empty() {
             continue;
         }
@@ -45,7 +43,7 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
                 ));
             }
         }
-        return Ok(Finding::ok(said));
+        return left_standing(trial, eps, said);
     }
     if ran.contains(&Rank::BlackBox) {
         if count(Rank::Noise) > count(Rank::BlackBox) + slack {
@@ -54,12 +52,50 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
                 "raise the queries of the black-box attacks",
             ));
         }
-        return Ok(Finding::ok(said));
+        return left_standing(trial, eps, said);
     }
     Ok(Finding::warn(
         format!("{said}: neither an iterative nor a search attack runs under this distance"),
         "the figure rests on weak attacks; choose linf or l2",
     ))
+}
+
+fn contestants(trial: &Trial<'_>, rank: Rank) -> Vec<Box<dyn Attack>> {
+    let all = CONTEST.iter().filter_map(|id| again(id));
+    all.filter(|a| a.rank() == rank && trial.case.admits(a.as_ref()).is_ok()).collect()
+}
+
+/// The order is as expected: is the suite as strong as its strongest part?
+fn left_standing(trial: &Trial<'_>, eps: f64, said: String) -> Result<Finding, HarnessError> {
+    let (standing, missed) = missed(trial, eps)?;
+    if missed.len() as f64 > SLACK_SHARE * standing as f64 {
+        return Ok(Finding::warn(
+            format!(
+                "{said}; one attack alone turns rows that the suite left standing at {eps}: {}",
+                super::some_of(&missed, standing)
+            ),
+            "choose a stronger suite, or allow it more queries",
+        ));
+    }
+    Ok(Finding::ok(said))
+}
+
+/// How many sampled rows the suite left standing, and which of them fall to one attack alone,
+/// inside the declared limit of queries.
+fn missed(trial: &Trial<'_>, eps: f64) -> Result<(usize, Vec<usize>), HarnessError> {
+    let standing = trial.sample(SAMPLE, |r| r.attacked() && r.robust_at(eps));
+    let mut left = standing.clone();
+    let mut missed = Vec::new();
+    for attack in
+        [Rank::Iterative, Rank::BlackBox].map(|rank| contestants(trial, rank)).into_iter().flatten()
+    {
+        let limit = trial.case.queries_limit;
+        let fallen = trial.fallen_within(limit, "alone", vec![attack], eps, &left)?;
+        left.retain(|row| !fallen.contains(row));
+        missed.extend(fallen);
+    }
+    missed.sort_unstable();
+    Ok((standing.len(), missed))
 }
 
 /// An attack with the settings of the contest.

@@ -246,7 +246,17 @@ impl Stand {
         attacks: Vec<Box<dyn Attack>>,
         gate: fn(&Trial<'_>) -> Result<Finding, HarnessError>,
     ) -> Finding {
+        self.judge_within(None, attacks, gate)
+    }
+
+    fn judge_within(
+        &self,
+        queries_limit: Option<u64>,
+        attacks: Vec<Box<dyn Attack>>,
+        gate: fn(&Trial<'_>) -> Result<Finding, HarnessError>,
+    ) -> Finding {
         let case = case(&self.toy, &self.space, &self.labels, self.norm);
+        let case = Case { queries_limit, ..case };
         let suite = Suite::of("t", 1, attacks);
         let rows: Vec<usize> = (0..self.toy.data.len()).collect();
         let records =
@@ -476,6 +486,59 @@ fn gate_13_fires_when_noise_beats_the_gradient() {
     weak.norm = Norm::L1;
     let noise = vec![attack("noise", STANDARD).unwrap()];
     expect(&weak.judge(noise, order::examine), CheckState::Warn, "weak attacks");
+}
+
+#[test]
+fn gate_13_fires_on_a_suite_too_weak_and_on_queries_spent_badly() {
+    let wide = toys::mlp(toys::rows(100, 10, -1.0, 1.0, false), 30, 3, 2.5);
+    let stand = Stand::new(wide, Deployed::Real, &[0.15]);
+    let noise = vec![attack("noise", STANDARD).unwrap()];
+    expect(&stand.judge(noise, order::examine), CheckState::Warn, "the suite left standing");
+    // Noise spends the whole limit; the attack that follows never gets to ask.
+    let attacks = ["noise", "apgd-margin"].map(|id| attack(id, STANDARD).unwrap()).into();
+    let short = stand.judge_within(Some(100), attacks, order::examine);
+    expect(&short, CheckState::Warn, "the suite left standing");
+    let enough = stand.judge_within(Some(100), apgd(30), order::examine);
+    expect(&enough, CheckState::Ok, "iterative gradients");
+}
+
+#[test]
+fn gate_9_fires_when_the_model_does_not_answer_near_a_row() {
+    // Answers NaN a little way off every row: nothing is turned, nothing has stood.
+    let rows = data(30);
+    let clean = rows.clone();
+    let blind = Toy::new(
+        rows,
+        2,
+        Box::new(move |x| {
+            let here = clean.iter().any(|row| row.iter().zip(x).all(|(&r, &x)| f64::from(r) == x));
+            let z = if here { 1.0 } else { f64::NAN };
+            (vec![0.0, z], vec![vec![0.0; x.len()], vec![0.0; x.len()]])
+        }),
+    );
+    let stand = Stand::new(blind, Deployed::Real, &[0.1]);
+    let noise = vec![attack("noise", STANDARD).unwrap()];
+    expect(&stand.judge(noise, silent_success::examine), CheckState::Warn, "answers NaN");
+}
+
+#[test]
+fn gate_11_warns_when_nothing_was_attacked() {
+    let mut stand = Stand::new(curved(), Deployed::Real, &[0.1]);
+    stand.labels.iter_mut().for_each(|label| *label = (*label + 1) % 3);
+    let finding = stand.judge(apgd(10), unconstrained::examine);
+    expect(&finding, CheckState::Warn, "nothing was attacked");
+}
+
+#[test]
+fn gate_1_compares_labels_also_where_the_training_framework_agrees() {
+    let toy = good();
+    let labels: Vec<usize> = toy.labels(0).iter().map(|l| 1 - l).collect();
+    let clean = Clean::ask(&toy, &toy.decision).unwrap();
+    let expected = clean.all_scores().to_vec();
+    let finding = with_setup(&toy, &labels, |setup| {
+        clean_accuracy::examine(&Setup { expected: Some(&expected), ..setup }).unwrap()
+    });
+    expect(&finding, CheckState::Refuse, "wrong way round");
 }
 
 #[test]
