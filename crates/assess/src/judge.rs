@@ -2,7 +2,8 @@
 //!
 //! Owns the rule: pass when the one-sided lower bound reaches the threshold, fail when the upper
 //! bound is below it, else inconclusive with the rows that would decide; refused when a check of
-//! the set-up failed. Must never compute a bound itself or round one. Called by `assessment`.
+//! the set-up failed, or when a pass would rest on an attack that its own checks call weak. Must
+//! never compute a bound itself or round one. Called by `assessment`.
 
 use std::fmt;
 
@@ -142,6 +143,14 @@ pub fn judge(
     }
     if verdict.state == VerdictState::Pass && is_bracket(&figure.quantity) {
         verdict.reason.push_str(NOT_A_PROOF);
+        let mut checks = figure.validity.iter().chain(judged.probe_validity);
+        if let Some(weak) = checks.find(|v| says_weak(v))
+            && matches!(criterion.bound, Bound::AtLeast(_))
+        {
+            verdict.state = VerdictState::Refused;
+            verdict.reason = format!("{TOO_WEAK}: {} ({})", weak.reason, weak.check);
+            verdict.fix.clone_from(&weak.fix);
+        }
     }
     verdict
 }
@@ -214,6 +223,13 @@ fn missing(verdict: &mut Verdict, evidence: &Evidence<'_>) {
     }
 }
 
+/// Whether a check says that the attack was weaker than it should be: what survived it then says
+/// little. What it turned stays turned, so a failed criterion stands.
+fn says_weak(check: &Validity) -> bool {
+    let of_attack = |prefix: &&str| check.check.starts_with(*prefix);
+    check.state == CheckState::Warn && ATTACK_STRENGTH.iter().any(|prefix| of_attack(&prefix))
+}
+
 fn is_bracket(quantity: &Quantity) -> bool {
     matches!(quantity, Quantity::Bracket { .. })
 }
@@ -223,6 +239,12 @@ const UPPER_BELOW: &str = "the upper bound is below the threshold";
 const UPPER_WITHIN: &str = "the upper bound does not exceed the threshold";
 const LOWER_ABOVE: &str = "the lower bound is above the threshold";
 const STRADDLES: &str = "the threshold lies inside the interval";
+const TOO_WEAK: &str =
+    "the lower bound would reach the threshold, but the attack was too weak to rest on";
+/// Checks of an attack's strength: masked gradients, unfinished optimisation, successes lost, more
+/// effort that helps, certain successes missed, budgets unused, weaker attacks that win.
+const ATTACK_STRENGTH: [&str; 7] =
+    ["gate-07-", "gate-08-", "gate-09-", "gate-10-", "gate-11-", "gate-12-", "gate-13-"];
 /// Invariant 6: what survived the attacks of a suite is an upper bound of what is robust.
 const NOT_A_PROOF: &str =
     ", against the attacks of this suite at this budget; a stronger attack may find more";
@@ -325,6 +347,40 @@ mod tests {
         let criterion = criterion("c", "accuracy", Bound::AtLeast(0.6));
         let verdict = judge(&criterion, &evidence, &Fixed(Some((0.98, 1.0)), None), vec![]);
         assert_eq!(verdict.state, VerdictState::Pass);
+    }
+
+    #[test]
+    fn no_pass_rests_on_an_attack_that_its_own_checks_call_weak() {
+        use VerdictState::{Fail, Pass, Refused};
+        let cases = [
+            ("masked gradients", "gate-07-gradients", CheckState::Warn, 0.6, Refused),
+            ("the end of the list", "gate-13-order", CheckState::Warn, 0.6, Refused),
+            ("could not be examined", "gate-07-gradients", CheckState::NotExamined, 0.6, Pass),
+            (
+                "witnesses in dispute count against",
+                "gate-04-witnesses",
+                CheckState::Warn,
+                0.6,
+                Pass,
+            ),
+            ("a failure stands", "gate-07-gradients", CheckState::Warn, 0.8, Fail),
+        ];
+        for (name, check, state, threshold, wanted) in cases {
+            let mut figure = robust(0.05, 0.7);
+            figure.validity = vec![Validity { check: check.into(), state, ..refuse() }];
+            let evidence = Evidence {
+                figures: vec![Judged { measurement: &figure, probe_validity: &[] }],
+                failures: vec![],
+            };
+            let criterion = Criterion {
+                threat: Some("applicant".into()),
+                eps: Some(0.05),
+                ..criterion("c", "robust_accuracy", Bound::AtLeast(threshold))
+            };
+            let verdict = judge(&criterion, &evidence, &Fixed(Some((0.65, 0.75)), None), vec![]);
+            assert_eq!(verdict.state, wanted, "{name}: {}", verdict.reason);
+            assert_eq!(verdict.reason.contains("too weak"), wanted == Refused, "{name}");
+        }
     }
 
     #[test]
