@@ -87,7 +87,10 @@ pub enum ImagesError {
         shape: [usize; 3],
     },
     /// An array that holds no images.
-    #[error("the images have {found} dimensions; (n, h, w), (n, c, h, w) or (n, h, w, c) are read")]
+    #[error(
+        "the images have {found} dimensions; (n, h, w), (n, c, h, w), (n, h, w, c) or, for \
+         vectors, (n, k) are read"
+    )]
     Rank {
         /// Dimensions.
         found: usize,

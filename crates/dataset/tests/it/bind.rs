@@ -279,9 +279,9 @@ fn images_of_another_layout_are_refused_with_the_fix() {
              `shape` of the image feature and which model this is",
         ),
         (
-            "flat",
-            vec![input("x", Type::F32, &[0, 192])],
-            "model input `x` has shape [n, 192], but the data give [n, 3, 8, 8]; check `shape` of \
+            "flat, of another size",
+            vec![input("x", Type::F32, &[0, 100])],
+            "model input `x` has shape [n, 100], but the data give [n, 3, 8, 8]; check `shape` of \
              the image feature and which model this is",
         ),
         (
@@ -298,6 +298,19 @@ fn images_of_another_layout_are_refused_with_the_fix() {
         let refused = bind::images(&pictures(shape, 1), &picture_feature(shape), &model(), &inputs);
         assert_eq!(refused.unwrap_err().to_string(), told, "{name}");
     }
+}
+
+#[test]
+fn a_model_on_flat_vectors_gets_the_pixels_in_order() {
+    let shape = [3, 8, 8];
+    let (images, feature) = (pictures(shape, 2), picture_feature(shape));
+    let image = [input("x", Type::F32, &[0, 3, 8, 8])];
+    let image = bind::images(&images, &feature, &model(), &image).unwrap();
+    let flat = [input("x", Type::F32, &[0, 192])];
+    let flat = bind::images(&images, &feature, &model(), &flat).unwrap();
+    assert_eq!(flat.inputs[0].shape, [2, 192]);
+    assert_eq!(flat.inputs[0].data, image.inputs[0].data);
+    assert_eq!(flat.free, image.free);
 }
 
 proptest! {

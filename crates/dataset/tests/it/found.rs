@@ -43,6 +43,7 @@ fn images_are_described() {
     let labels = bytes(&[2], NpyData::I64(vec![10, 9])).unwrap();
     for (name, shape, want) in [
         ("grey", &[2, 6, 5][..], [1, 6, 5]),
+        ("vectors", &[2, 4], [1, 1, 4]),
         ("channels first", &[2, 3, 6, 5], [3, 6, 5]),
         ("channels last", &[2, 6, 5, 3], [3, 6, 5]),
     ] {
@@ -54,7 +55,8 @@ fn images_are_described() {
         assert_eq!((found.rows, found.shape, found.range), (2, want, [7.0, 250.0]), "{name}");
         assert_eq!(found.label_values, ["9", "10"], "{name}");
     }
-    let flat = bytes(&[2, 4], NpyData::U8(vec![0; 8])).unwrap();
-    let told = "the images have 2 dimensions; (n, h, w), (n, c, h, w) or (n, h, w, c) are read";
-    assert_eq!(found::images(&flat, None).unwrap_err().to_string(), told);
+    let list = bytes(&[8], NpyData::U8(vec![0; 8])).unwrap();
+    let told = "the images have 1 dimensions; (n, h, w), (n, c, h, w), (n, h, w, c) or, for \
+                vectors, (n, k) are read";
+    assert_eq!(found::images(&list, None).unwrap_err().to_string(), told);
 }
