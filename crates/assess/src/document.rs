@@ -398,7 +398,9 @@ fn checks(sources: &Sources<'_>) -> Vec<Check> {
             format!("sh verify.sh --signer {} .", sources.signer),
         ),
         check(
-            "The figures themselves, computed again on the files named above",
+            "Answers on clean rows and on stored witnesses, asked again on the files named above; \
+             with --full every figure is measured again, attacks included. It needs a pack \
+             written with --with-rows",
             format!("proofmark replay {} --pack .", sources.assessment.record.run),
         ),
     ]

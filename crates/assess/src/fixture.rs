@@ -74,7 +74,7 @@ fn data() -> DataAsset {
         ignore: vec![],
         missing: vec![],
         dialect: DialectPins::default(),
-        limit: None,
+        limit: Some(1000),
     }
 }
 
@@ -119,7 +119,7 @@ fn threat() -> Threat {
         access: Access::WhiteBox,
         suite: "quick".into(),
         models: vec!["mlp".into()],
-        queries: None,
+        queries: Some(2000),
     }
 }
 

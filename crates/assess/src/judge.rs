@@ -225,9 +225,9 @@ fn missing(verdict: &mut Verdict, evidence: &Evidence<'_>) {
 
 /// Whether a check says that the attack was weaker than it should be: what survived it then says
 /// little. What it turned stays turned, so a failed criterion stands.
-fn says_weak(check: &Validity) -> bool {
-    let of_attack = |prefix: &&str| check.check.starts_with(*prefix);
-    check.state == CheckState::Warn && ATTACK_STRENGTH.iter().any(|prefix| of_attack(&prefix))
+pub(crate) fn says_weak(check: &Validity) -> bool {
+    check.state == CheckState::Warn
+        && ATTACK_STRENGTH.iter().any(|prefix| check.check.starts_with(prefix))
 }
 
 fn is_bracket(quantity: &Quantity) -> bool {

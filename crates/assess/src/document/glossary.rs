@@ -35,8 +35,8 @@ const GLOSSARY: [(&str, &str); 16] = [
     ("inconclusive", "The threshold lies inside the interval: more rows are needed to decide."),
     (
         "refused",
-        "A check found the set-up broken, so that the figure deserves no verdict; the reason and \
-         a likely fix are given.",
+        "A check found the set-up broken, or the attack too weak for a pass to rest on, so that \
+         the figure deserves no verdict; the reason and a likely fix are given.",
     ),
     ("missing", "Nothing was measured, declared or waived."),
     ("measured", "Covered by a signed measurement of this run, for every model in use."),

@@ -7,6 +7,7 @@ use super::figures::{Located, located, order, title};
 use super::{Cell, ModelPart, Piece, Plot, Table, anchor, heads, quoted, threats, words};
 use crate::assessment::{Assessment, ProbeRecord};
 use crate::facts::{At, Fact, FactBook, FactError, Form};
+use crate::judge::says_weak;
 use crate::plan::model_asset;
 use crate::svg;
 
@@ -75,6 +76,7 @@ fn about(
     };
     let digest = assessment.plan.assets.iter().find(|a| a.name == model_asset(&model.name));
     let mut lines = vec![vec![words("role: "), words(role)], decision];
+    lines.extend(limits(assessment, model, book)?);
     if let Some(asset) = digest {
         lines.push(vec![words("file digest "), Piece::Code(asset.sha256.clone())]);
     }
@@ -103,6 +105,33 @@ fn cut_off(
     let pointer = format!("/predicate/system/models/{place}/decision/cutoff/at");
     let id = format!("model/{}#cut-off", model.name);
     book.fact(&id, &At::new(&plan, pointer), Form::Plain)
+}
+
+/// Data sets of which the declaration takes the first rows only.
+fn limits(
+    assessment: &Assessment,
+    model: &ModelAsset,
+    book: &mut FactBook,
+) -> Result<Vec<Cell>, FactError> {
+    let plan = assessment.record.plan.statement.hex();
+    let used =
+        |name: &str| assessment.plan.probes.iter().any(|p| p.model == model.name && p.data == name);
+    let mut lines = Vec::new();
+    for (place, data) in assessment.system.data.iter().enumerate() {
+        if data.limit.is_none() || !used(&data.name) {
+            continue;
+        }
+        let pointer = format!("/predicate/system/data/{place}/limit");
+        let id = format!("model/{}#limit/{}", model.name, data.name);
+        let most = book.fact(&id, &At::new(&plan, pointer), Form::Plain)?;
+        lines.push(vec![
+            words("measured on no more than the first "),
+            Piece::Fact(most),
+            words(" rows of "),
+            Piece::Declared(data.name.clone()),
+        ]);
+    }
+    Ok(lines)
 }
 
 /// One row per overall metric, parity last.
@@ -330,6 +359,9 @@ fn check(
 ) -> Result<Vec<Cell>, FactError> {
     let effect = match validity.state {
         CheckState::Ok => "holds",
+        CheckState::Warn if says_weak(validity) => {
+            "the figures may flatter: no pass may rest on them, a failure stands"
+        }
         CheckState::Warn => "the figures stand, with this caution",
         CheckState::Refuse => "verdicts on these figures are refused",
         CheckState::NotExamined => "could not be examined",

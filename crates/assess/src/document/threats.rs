@@ -109,6 +109,10 @@ impl<'a> Context<'a> {
                 Piece::Declared(goal.from.clone()),
                 words(" decided as "),
                 Piece::Declared(goal.to.clone()),
+                words(
+                    "; only rows of the first class that are decided rightly are attacked, all \
+                     others count as they are",
+                ),
             ],
             None => vec![words("goal: any wrong decision")],
         };
@@ -122,7 +126,19 @@ impl<'a> Context<'a> {
             words(", edition "),
             Piece::Fact(edition),
         ];
-        Ok(vec![vec![words("attacker: "), words(access)], budget, goal, suite])
+        let mut about = vec![vec![words("attacker: "), words(access)], budget, goal, suite];
+        let place = self.assessment.system.threats.iter().position(|t| t.name == threat.name);
+        if let (Some(place), Some(_)) = (place, threat.queries) {
+            let pointer = format!("/predicate/system/threats/{place}/queries");
+            let id = format!("{}#queries", self.probe_id());
+            let most = book.fact(&id, &At::new(&plan, pointer), Form::Plain)?;
+            about.push(vec![
+                words("queries: at most "),
+                Piece::Fact(most),
+                words(" per row and budget"),
+            ]);
+        }
+        Ok(about)
     }
 
     /// The figure of a metric at a budget, over all rows.
