@@ -9,7 +9,7 @@ use proofmark_engine::graph::{Dim, Graph};
 use proofmark_engine::model::Model;
 use proofmark_engine::value::DType;
 use proofmark_schema::measurement::AssetDigest;
-use proofmark_schema::system::{DataAsset, Feature, FeatureKind, ModelAsset};
+use proofmark_schema::system::{DataAsset, Feature, FeatureKind, ModelAsset, OutputKind};
 
 use crate::assets;
 use crate::failure::{Failure, OrFail, Outcome};
@@ -118,7 +118,49 @@ pub fn model(project: &Project, asset: &ModelAsset) -> Outcome<LoadedModel> {
             "the file is damaged or training diverged; export it again",
         ));
     }
+    output_is_there(asset, &model)?;
     Ok(LoadedModel { asset: asset.clone(), model })
+}
+
+/// The judged output is one of the model's.
+fn output_is_there(asset: &ModelAsset, model: &Model) -> Outcome<()> {
+    let outputs = &model.graph().outputs;
+    match &asset.output.name {
+        Some(name) if outputs.iter().all(|o| o.name != *name) => {
+            let known: Vec<String> = outputs.iter().map(|o| format!("`{}`", o.name)).collect();
+            Err(Failure::new(
+                "no-output",
+                format!("models.{} (`{}`) has no output `{name}`", asset.name, asset.path),
+                format!("it has {}", known.join(", ")),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A judged output of fixed width has a column per class, or one for the last of two.
+fn classes_fit(data: &LoadedData, model: &LoadedModel) -> Outcome<()> {
+    let asset = &model.asset;
+    let judged =
+        model.model.graph().outputs.iter().find(|o| Some(&o.name) == asset.output.name.as_ref());
+    let shape = judged.and_then(|o| o.shape.as_deref()).unwrap_or_default();
+    let ([_, Dim::Fixed(width)], false) = (shape, asset.output.kind == OutputKind::Label) else {
+        return Ok(());
+    };
+    let classes = data.asset.classes.len();
+    if *width == classes || (*width == 1 && classes == 2) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "classes",
+        format!(
+            "the output `{}` of models.{} has {width} columns, data.{} declares {classes} classes",
+            asset.output.name.as_deref().unwrap_or_default(),
+            asset.name,
+            data.asset.name
+        ),
+        "declare a class per column, also those that do not occur in the data",
+    ))
 }
 
 /// Constants with NaN, and tensors with infinities. A single infinity is a bound that exporters
@@ -135,6 +177,7 @@ fn broken_weights(model: &Model) -> Vec<String> {
 /// Binds rows to a model's inputs.
 pub fn bind(project: &Project, data: &LoadedData, model: &LoadedModel) -> Outcome<Binding> {
     let inputs = model_inputs(model.model.graph());
+    classes_fit(data, model)?;
     let features = &project.system.features;
     let bound = match &data.rows {
         Rows::Table(table) => {

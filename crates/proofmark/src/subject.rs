@@ -65,6 +65,14 @@ pub struct OwnedCase<'a> {
 }
 
 impl OwnedCase<'_> {
+    /// A remark where a budget is no bound at all: most often the scale is another one.
+    pub fn boundless(&self) -> Option<String> {
+        let reach = self.space.diameter(self.threat.norm);
+        let boundless = self.threat.eps.iter().copied().find(|&eps| eps >= reach)?;
+        Some(format!(
+            "the budget {boundless} reaches every allowed value: is it in the unit of the scale?"
+        ))
+    }
     /// As the lab wants it.
     pub fn borrow(&self) -> Case<'_> {
         Case {
@@ -111,6 +119,7 @@ impl Subject {
         let criterion = target::criterion(threat.goal.as_ref(), &self.classes)
             .or_fail("goal", "name two classes of the data")?;
         let space = self.space(threat.scale)?;
+        something_moves(&space, threat)?;
         Ok(OwnedCase { subject: self, space, criterion, threat, probe })
     }
 
@@ -136,6 +145,22 @@ impl Subject {
         target::space(&self.binding, scale, &|name| self.deviations.get(name).copied())
             .or_fail("space", "mend bounds, mutable and scale in the declaration")
     }
+}
+
+/// On a grid (whole numbers, 8-bit pixels) a budget below one step moves nothing, and whatever
+/// stands still is robust: a figure that would say nothing.
+fn something_moves(space: &Space, threat: &Threat) -> Outcome<()> {
+    let Some(most) = threat.eps.iter().copied().reduce(f64::max) else { return Ok(()) };
+    let held = |i: usize| space.step(i).is_some_and(|step| most < step * NEARLY);
+    if space.dims() == 0 || !(0..space.dims()).all(held) {
+        return Ok(());
+    }
+    let help = match threat.scale {
+        Scale::U8 => "`0-255` counts steps of a pixel, e.g. 8; `bounds` takes shares of the range",
+        _ => "raise the budget, or choose another scale",
+    };
+    let message = format!("the budget {most} moves nothing: it is less than one whole step");
+    Err(Failure::new("budget", message, help))
 }
 
 /// Loads subjects, each once.
@@ -385,5 +410,7 @@ fn domain(data: &LoadedData) -> Vec<String> {
         .collect()
 }
 
+/// A budget of one step must not fail for its rounding.
+const NEARLY: f64 = 1.0 - 1e-6;
 /// Two-sided confidence of every printed interval.
 const CONFIDENCE: f64 = 0.95;

@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     engine: EngineName,
     /// Threads; all cores by default. Results do not depend on it.
-    #[arg(long)]
+    #[arg(long, value_parser = super::attack::at_least_one)]
     threads: Option<usize>,
 }
 
@@ -95,13 +95,24 @@ fn refused(error: AssessError, dir: &std::path::Path) -> Failure {
         AssessError::Interrupted { .. } => {
             format!("resume it: proofmark assess -C {}", dir.display())
         }
-        _ => "run `proofmark log fsck` to see whether the log is sound".to_owned(),
+        other if rests_on_a_file(other) => format!(
+            "make room, or mend the permissions. What was logged is kept and the same command \
+             goes on: proofmark assess -C {}",
+            dir.display()
+        ),
+        _ => "run `proofmark log fsck` to see whether the evidence is sound".to_owned(),
     };
     let code = match &error {
         AssessError::Interrupted { .. } => "interrupted",
         _ => "assess",
     };
     Failure::new(code, error, help)
+}
+
+/// Whether the disk, not the evidence, is the cause.
+fn rests_on_a_file(error: &AssessError) -> bool {
+    let first: &dyn std::error::Error = error;
+    std::iter::successors(Some(first), |e| e.source()).any(|e| e.is::<std::io::Error>())
 }
 
 fn narrate(event: &Event<'_>, bars: &Bars, told: &mut BTreeSet<String>, global: Global) {

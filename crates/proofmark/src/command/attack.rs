@@ -49,7 +49,8 @@ pub struct Args {
     /// Unit of the budgets.
     #[arg(long, value_enum)]
     pub scale: ScaleName,
-    /// Suite, or one attack by id.
+    /// Suite (`quick`, `margin`), or one attack by id: `noise`, `fgsm`, `apgd-ce`, `apgd-margin`,
+    /// `coordinate`, `hopskipjump`.
     #[arg(long, default_value = "quick")]
     pub suite: String,
     /// `argmax`, or `CLASS@T`: CLASS is decided when its probability is at least T.
@@ -59,7 +60,7 @@ pub struct Args {
     #[arg(long, value_name = "FROM:TO")]
     pub goal: Option<String>,
     /// Gradient steps per restart; the suite's own by default.
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     pub steps: Option<usize>,
     /// Seed.
     #[arg(long, default_value_t = 0)]
@@ -96,7 +97,7 @@ pub struct Args {
     pub queries: Option<u64>,
     /// Fail (exit 1) unless the robust accuracy is at least this, at 95 % confidence, at the
     /// largest budget.
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = share)]
     pub min_robust: Option<f64>,
     /// Write the witnesses here.
     #[arg(long, value_name = "W.npz")]
@@ -105,8 +106,21 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     pub engine: EngineName,
     /// Threads; all cores by default. Results do not depend on it.
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     pub threads: Option<usize>,
+}
+
+/// A count that is not nought.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a whole number from 1".to_owned()),
+        Ok(count) => Ok(count),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let inside = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    inside.ok_or_else(|| "a share from 0 to 1, e.g. 0.6".to_owned())
 }
 
 /// Distances on the command line.
@@ -171,6 +185,9 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         Failure::new("threat", "there is no threat", "please report this as a bug")
     })?;
     let case = subject.case(threat, PROBE)?;
+    if let Some(remark) = case.boundless() {
+        output::note(global.quiet, &remark);
+    }
     let case = case.borrow();
     let suite = suite(args, &case)?;
     let facts = subject.facts(args.seed);

@@ -60,7 +60,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
             "to_say": open}));
     } else {
         output::data(&format!(
-            "wrote `{}` from {} models and {} data files\n\
+            "wrote `{}`; models found: {}, data files: {}\n\
              {open} places wait for a person: search for `# SAY:`\n\
              then: proofmark check -C {}\n",
             file.display(),

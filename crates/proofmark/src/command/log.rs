@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use proofmark_assess::register::{statement, stored_of};
 use proofmark_evidence::anchor::Anchor;
 use proofmark_evidence::durable::OsFs;
+use proofmark_evidence::entry::Entry;
 use proofmark_evidence::log::fsck as check_log;
 use serde_json::json;
 
@@ -26,7 +28,7 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum LogVerb {
-    /// Recompute the whole log as a stranger would.
+    /// Recompute the whole log as a stranger would, and look for the statements it names.
     Fsck {
         /// Folder of the declaration.
         #[arg(short = 'C', default_value = ".")]
@@ -77,7 +79,10 @@ fn fsck(dir: &Path, older: Option<&Path>, global: Global) -> Outcome<ExitCode> {
     let state = State::of(&Project::load(dir)?);
     let older = older.map(small_text).transpose()?;
     state.log()?;
-    let report = check_log(&state.log_dir(), &state.verifier()?, older.as_deref());
+    let mut report = check_log(&state.log_dir(), &state.verifier()?, older.as_deref());
+    if report.is_sound() {
+        report.problems.extend(lost_statements(&state)?);
+    }
     if global.format == Format::Json {
         output::json(&json!({
             "format": "proofmark.fsck/1", "sound": report.is_sound(), "entries": report.size,
@@ -98,6 +103,23 @@ fn fsck(dir: &Path, older: Option<&Path>, global: Global) -> Outcome<ExitCode> {
         ));
     }
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Statements that the log names and the store no longer holds as they were signed.
+fn lost_statements(state: &State) -> Outcome<Vec<String>> {
+    let (log, store) = (state.log()?, state.store());
+    let mut problems = Vec::new();
+    log.for_each_leaf(|index, leaf| {
+        let named = Entry::parse(leaf).ok().and_then(|entry| stored_of(&entry));
+        if let Some(stored) = named
+            && let Err(error) = statement(&store, stored)
+        {
+            problems.push(format!("entry {index} names a statement: {error}"));
+        }
+        Ok(())
+    })
+    .or_fail("log", "bring back a copy of the log")?;
+    Ok(problems)
 }
 
 struct Given<'a> {

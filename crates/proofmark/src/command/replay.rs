@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use proofmark_assess::assessment::{Assessment, ProbeRecord};
+use proofmark_assess::predicate::MeasurementsPredicate;
 use proofmark_assess::runner::Runner;
 use proofmark_evidence::store::Store;
 use proofmark_schema::measurement::EngineUse;
@@ -26,7 +26,7 @@ use crate::{interrupt, loader, output};
 
 mod rows;
 
-use rows::Compared;
+use rows::{Compared, Signed};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -43,7 +43,7 @@ pub struct Args {
     /// Run the attacks again as well.
     #[arg(long)]
     full: bool,
-    /// Engine; the one of the run by default.
+    /// Engine. Another than the run's counts as another environment.
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     engine: EngineName,
 }
@@ -51,33 +51,33 @@ pub struct Args {
 /// Runs the verb. Exit 0: the same within what is allowed; 1: not; 2: it could not be done.
 pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     let project = Project::load(&args.dir)?;
-    let (assessment, store, _folder) = match &args.pack {
+    let (signed, store, _folder): (Signed, _, _) = match &args.pack {
         None => {
             let state = State::of(&project);
             let store = state.store();
-            (assessment(&state.log()?, &store, &args.run)?, store, None)
+            (assessment(&state.log()?, &store, &args.run)?.into(), store, None)
         }
         Some(pack) => {
-            let (assessment, store, folder) = rows::of_pack(pack, &args.run)?;
-            (assessment, store, Some(folder))
+            let (signed, store, folder) = rows::of_pack(pack, &args.run)?;
+            (signed, store, Some(folder))
         }
     };
-    same_files(&project, &assessment.plan)?;
+    same_files(&project, &signed.plan)?;
     let bars = Bars::new(global.quiet);
     let settings = runner::Settings { engine: args.engine.kind(), threads: runner::cores() };
     let mut lab = LabRunner::new(&project, settings, &bars, interrupt::flag());
     let mut probes = Vec::new();
-    for record in &assessment.results {
-        output::note(global.quiet, &record.said.probe.id);
-        bars.begin(&record.said.probe.id);
-        probes.push(probe(&mut lab, record, &assessment, &store, args.full)?);
+    for said in &signed.results {
+        output::note(global.quiet, &said.probe.id);
+        bars.begin(&said.probe.id);
+        probes.push(probe(&mut lab, said, &signed.plan, &store, args.full)?);
         bars.end();
     }
     let verdict = Verdict::of(&probes);
     if global.format == Format::Json {
-        output::json(&as_json(&assessment, &probes, &verdict));
+        output::json(&as_json(&signed, &probes, &verdict));
     } else {
-        output::data(&as_text(&assessment, &probes, &verdict));
+        output::data(&as_text(&signed, &probes, &verdict));
     }
     Ok(if verdict.holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -111,12 +111,11 @@ impl Verdict {
 
 fn probe(
     lab: &mut LabRunner<'_>,
-    record: &ProbeRecord,
-    assessment: &Assessment,
+    said: &MeasurementsPredicate,
+    plan: &Plan,
     store: &Store,
     full: bool,
 ) -> Outcome<Replayed> {
-    let said = &record.said;
     let mut replayed = Replayed {
         id: said.probe.id.clone(),
         same_environment: true,
@@ -144,7 +143,7 @@ fn probe(
         ProbeKind::Parity => {}
     }
     if replayed.full {
-        let again = lab.run(&said.probe, &assessment.plan).or_fail("replay", "")?;
+        let again = lab.run(&said.probe, plan).or_fail("replay", "")?;
         replayed.figures = said
             .measurements
             .iter()
@@ -181,7 +180,7 @@ fn same_files(project: &Project, plan: &Plan) -> Outcome<()> {
     Ok(())
 }
 
-fn as_text(assessment: &Assessment, probes: &[Replayed], verdict: &Verdict) -> String {
+fn as_text(signed: &Signed, probes: &[Replayed], verdict: &Verdict) -> String {
     let mut text = String::new();
     for p in probes {
         text.push_str(&format!("{}: {}\n", p.id, p.rows));
@@ -205,11 +204,11 @@ fn as_text(assessment: &Assessment, probes: &[Replayed], verdict: &Verdict) -> S
         (false, true) => "the same within 0.5 % of the rows",
         (false, false) => "NOT the same",
     };
-    text.push_str(&format!("{}: {word} ({place})\n", assessment.record.run));
+    text.push_str(&format!("{}: {word} ({place})\n", signed.run));
     text
 }
 
-fn as_json(assessment: &Assessment, probes: &[Replayed], verdict: &Verdict) -> Value {
+fn as_json(signed: &Signed, probes: &[Replayed], verdict: &Verdict) -> Value {
     let list: Vec<Value> = probes
         .iter()
         .map(|p| {
@@ -219,7 +218,7 @@ fn as_json(assessment: &Assessment, probes: &[Replayed], verdict: &Verdict) -> V
         })
         .collect();
     json!({
-        "format": "proofmark.replay/1", "run": assessment.record.run,
+        "format": "proofmark.replay/1", "run": signed.run,
         "same_environment": verdict.same_environment, "identical": verdict.identical,
         "holds": verdict.holds, "probes": list,
     })

@@ -3,6 +3,8 @@
 //! Owns the end-to-end tests: what `assess` leaves, what bad input does, that evidence checks.
 
 mod bad_inputs;
+mod first_use;
 mod interrupted;
+mod schemas;
 mod spine;
 mod support;

@@ -10,6 +10,7 @@ use proofmark_dataset::found;
 use proofmark_engine::engine::EngineKind;
 use proofmark_engine::model::Model;
 use proofmark_engine::pipeline::run_batched;
+use proofmark_engine::value::Value;
 use proofmark_schema::system::{
     Access, DataAsset, DataRole, Decision, DialectPins, Feature, FeatureKind, FoundImages,
     FoundTable, Goal, InputSpec, ModelAsset, ModelRole, Norm, OutputKind, OutputSpec, Scale,
@@ -31,6 +32,7 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
     let mut notes = Vec::new();
     let model = assets::open_model(&args.model)?;
     let is_table = is_table(&args.data)?;
+    scale_fits(args.scale, is_table)?;
     let (features, values, range) = if is_table {
         let table = found::table(&assets::read_data(&args.data)?)
             .or_fail("data", "name a CSV, NPY, NPZ or IDX file")?;
@@ -81,6 +83,23 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         asset.output.kind = kind;
     }
     Ok((project, notes))
+}
+
+/// Pixels have no deviation per column, columns no steps of a pixel.
+fn scale_fits(scale: ScaleName, is_table: bool) -> Outcome<()> {
+    match (scale, is_table) {
+        (ScaleName::Std, false) => Err(Failure::new(
+            "scale",
+            "the scale `std` is for the columns of a table; arrays have none",
+            "use raw, bounds or 0-255, or give the rows as a CSV",
+        )),
+        (ScaleName::U8, true) => Err(Failure::new(
+            "scale",
+            "the scale `0-255` is for images; the columns of a table have no pixels",
+            "use bounds, std or raw",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn threat(args: &Args) -> Outcome<Threat> {
@@ -148,6 +167,13 @@ fn decision(text: &str, classes: &[String]) -> Outcome<Decision> {
     if text == "argmax" {
         return Ok(Decision::Argmax);
     }
+    if classes.len() > 2 {
+        return Err(Failure::new(
+            "decision",
+            format!("a cut-off decides between two classes, not {}", classes.len()),
+            "--decision argmax",
+        ));
+    }
     let parsed = text.rsplit_once('@').and_then(|(class, at)| {
         let at: f64 = at.parse().ok()?;
         (at > 0.0 && at < 1.0 && classes.iter().any(|c| c == class))
@@ -178,6 +204,7 @@ fn columns(
             format!("name one of: {}", names.join(", ")),
         )
     })?;
+    known_columns(args, table)?;
     let inputs: BTreeSet<&str> = model.graph().inputs.iter().map(|i| i.name.as_str()).collect();
     let matrix = inputs.len() == 1 && !table.columns.iter().any(|c| inputs.contains(&*c.name));
     let read = |name: &str| {
@@ -216,6 +243,23 @@ fn columns(
         .collect();
     notes.push(format!("an attacker moves, within the range found: {}", moved.join(", ")));
     Ok((features, label.values.clone()))
+}
+
+/// Every column named on the command line is one of the table.
+fn known_columns(args: &Args, table: &FoundTable) -> Outcome<()> {
+    let named = args.mutable.iter().chain(&args.columns);
+    let mut strange = named.filter(|name| table.columns.iter().all(|c| c.name != **name));
+    match strange.next() {
+        None => Ok(()),
+        Some(name) => {
+            let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+            Err(Failure::new(
+                "column",
+                format!("there is no column `{name}` in `{}`", args.data.display()),
+                format!("name some of: {}", names.join(", ")),
+            ))
+        }
+    }
 }
 
 /// Columns that the model does not read are left out rather than refused.
@@ -345,7 +389,9 @@ fn output_kind(
     let (values, _) = run_batched(model, EngineKind::Reference, &inputs, &wanted, SAMPLE_ROWS)
         .or_fail("run", "see `proofmark model inspect`")?;
     let float = values.iter().find_map(|v| v.as_f32());
-    let looks = float.is_some_and(|t| {
+    // A map of label to score is what scikit-learn writes of its probabilities.
+    let maps = || values.iter().any(|v| matches!(v, Value::Maps(_)));
+    let looks = float.map_or_else(maps, |t| {
         let width = t.shape().last().copied().unwrap_or(1).max(1);
         t.data().chunks(width).all(|row| {
             let inside = row.iter().all(|p| (0.0..=1.0).contains(p));

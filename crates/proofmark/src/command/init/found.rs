@@ -116,7 +116,7 @@ fn tensor(info: &ValueInfo) -> FoundTensor {
     });
     FoundTensor {
         name: info.name.clone(),
-        dtype: info.dtype.map(|d| format!("{d:?}").to_lowercase()).unwrap_or_default(),
+        dtype: info.dtype.map_or("map".to_owned(), |d| format!("{d:?}").to_lowercase()),
         shape: shape.collect(),
     }
 }

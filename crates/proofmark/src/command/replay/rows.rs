@@ -3,20 +3,39 @@
 //! Owns the comparison row by row, and reading results out of a pack.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use proofmark_assess::assessment::{Assessment, load};
-use proofmark_assess::predicate::MeasurementsPredicate;
+use proofmark_assess::assessment::Assessment;
+use proofmark_assess::predicate::{MEASUREMENTS, MeasurementsPredicate, PLAN, PlanPredicate};
 use proofmark_evidence::digest::Digest;
-use proofmark_evidence::log::Log;
+use proofmark_evidence::dsse::Bundle;
 use proofmark_evidence::pack::verify_pack;
+use proofmark_evidence::statement::Statement;
 use proofmark_evidence::store::{ArtefactState, Store};
 use proofmark_formats::npz::Npz;
 use proofmark_lab::oracle::Oracle;
+use proofmark_schema::plan::Plan;
 use tempfile::TempDir;
 
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::subject::Subject;
+
+/// A run as it was signed.
+pub struct Signed {
+    /// Id.
+    pub run: String,
+    /// Plan.
+    pub plan: Plan,
+    /// Outcome of every probe.
+    pub results: Vec<MeasurementsPredicate>,
+}
+
+impl From<Assessment> for Signed {
+    fn from(assessment: Assessment) -> Self {
+        let results = assessment.results.into_iter().map(|record| record.said).collect();
+        Self { run: assessment.record.run, plan: assessment.plan, results }
+    }
+}
 
 /// What came of the comparison.
 #[derive(Default)]
@@ -124,9 +143,10 @@ pub fn witnesses(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
     Ok(compared)
 }
 
-/// A run out of a verified pack, with its files laid out as a store that goes away with the
-/// returned folder.
-pub fn of_pack(pack: &Path, run: &str) -> Outcome<(Assessment, Store, TempDir)> {
+/// What was signed in a verified pack, with its files laid out as a store that goes away with
+/// the returned folder. Read from the attestations: a pack names earlier runs of the log, but
+/// does not hold their statements.
+pub fn of_pack(pack: &Path, run: &str) -> Outcome<(Signed, Store, TempDir)> {
     let report = verify_pack(pack, None);
     if !report.is_consistent() {
         return Err(Failure::new(
@@ -135,22 +155,59 @@ pub fn of_pack(pack: &Path, run: &str) -> Outcome<(Assessment, Store, TempDir)> 
             format!("see what is wrong: proofmark verify {}", pack.display()),
         ));
     }
-    let log = Log::open(&pack.join("log")).or_fail("pack", "")?;
     let folder = tempfile::tempdir().or_fail("pack", "check the free space")?;
     let store = Store::new(folder.path());
-    for part in ["attestations", "artefacts"] {
-        let Ok(entries) = std::fs::read_dir(pack.join(part)) else { continue };
-        for entry in entries {
-            let path = entry.or_fail("pack", "")?.path();
-            store.put(&crate::assets::read_data(&path)?).or_fail("pack", "")?;
+    for path in files(&pack.join("artefacts"))? {
+        store.put(&crate::assets::read_data(&path)?).or_fail("pack", "check the free space")?;
+    }
+    let signed = signed(&files(&pack.join("attestations"))?)?;
+    if run != super::LATEST && run != signed.run {
+        return Err(Failure::new(
+            "run",
+            format!("the pack holds {}, not `{run}`", signed.run),
+            "leave the run out, or name another pack",
+        ));
+    }
+    Ok((signed, store, folder))
+}
+
+/// Plan and results of the attestations, results in the order of their names.
+fn signed(attestations: &[PathBuf]) -> Outcome<Signed> {
+    let (mut plan, mut results) = (None, Vec::new());
+    for path in attestations {
+        let help = "make the pack again: proofmark dossier";
+        let bytes = crate::assets::read_data(path)?;
+        let payload = Bundle::parse(&bytes).and_then(|b| b.payload()).or_fail("pack", help)?;
+        let statement = Statement::parse(&payload).or_fail("pack", help)?;
+        let said = statement.predicate;
+        match statement.predicate_type.as_str() {
+            PLAN => {
+                let read: PlanPredicate = serde_json::from_value(said).or_fail("pack", help)?;
+                plan = Some(read.plan);
+            }
+            MEASUREMENTS => {
+                let read: MeasurementsPredicate =
+                    serde_json::from_value(said).or_fail("pack", help)?;
+                results.push(read);
+            }
+            _ => {}
         }
     }
-    let assessment = if run == super::LATEST {
-        super::assessment(&log, &store, run)?
-    } else {
-        load(&log, &store, run).or_fail("run", "the pack holds one run")?
-    };
-    Ok((assessment, store, folder))
+    match (plan, results.first().map(|said| said.run.clone())) {
+        (Some(plan), Some(run)) => Ok(Signed { run, plan, results }),
+        _ => Err(Failure::new("pack", "the pack holds no results", "name another pack")),
+    }
+}
+
+/// The files of a folder by name; none where there is no folder.
+fn files(dir: &Path) -> Outcome<Vec<PathBuf>> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(Vec::new()) };
+    let mut files = entries
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .or_fail("pack", "check its permissions")?;
+    files.sort();
+    Ok(files)
 }
 
 fn two(bytes: &[u8], floats: &str, whole: &str) -> Outcome<(Vec<f32>, Vec<i64>)> {
