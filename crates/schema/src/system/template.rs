@@ -160,15 +160,13 @@ impl Template {
 
     fn features(&self, out: &mut Lines) {
         let images = self.data.iter().find_map(|d| d.images.as_ref());
-        let test = |d: &&FoundData| role(&d.path) == Some("test") && d.table.is_some();
-        let table = self.data.iter().find(test).or(self.data.iter().find(|d| d.table.is_some()));
-        if let Some(table) = table.and_then(|d| d.table.as_ref()) {
+        if let Some(table) = self.leading_table() {
             let label = label_column(table);
             for column in &table.columns {
                 if label.is_some_and(|l| l.name == column.name) || is_id(column, table.rows) {
                     continue;
                 }
-                feature(out, column);
+                feature(out, &self.over_all_files(column));
             }
         } else if let Some(images) = images {
             out.section("features", "image");
@@ -182,6 +180,34 @@ impl Template {
             out.say("can an attacker change the image?");
             out.unsaid("mutable");
         }
+    }
+
+    /// The table whose columns become features: the test data where there are some.
+    fn leading_table(&self) -> Option<&FoundTable> {
+        let tables = || self.data.iter().filter(|d| d.table.is_some());
+        let test = tables().find(|d| role(&d.path) == Some("test"));
+        test.or(tables().next()).and_then(|d| d.table.as_ref())
+    }
+
+    /// A column with what every data file holds, so that bounds and values fit all of them.
+    fn over_all_files(&self, column: &FoundColumn) -> FoundColumn {
+        let mut all = column.clone();
+        let tables = self.data.iter().filter_map(|d| d.table.as_ref());
+        for other in tables.flat_map(|t| &t.columns).filter(|c| c.name == column.name) {
+            all.kind = match (all.kind, other.kind) {
+                (FeatureKind::Integer, FeatureKind::Number) => FeatureKind::Number,
+                (kind, _) => kind,
+            };
+            if let (Some([low, high]), Some([least, most])) = (all.range, other.range) {
+                all.range = Some([low.min(least), high.max(most)]);
+            }
+            all.distinct = all.distinct.max(other.distinct);
+            join(&mut all.values, &other.values);
+            join(&mut all.missing, &other.missing);
+        }
+        // Each file may hold few values, all together many.
+        all.distinct = all.distinct.max(all.values.len());
+        all
     }
 
     fn model(&self, out: &mut Lines, model: &FoundModel, name: &str) {
@@ -228,6 +254,15 @@ impl Template {
         } else if !images && input.shape.len() == 2 && input.shape.get(1) != Some(&Some(1)) {
             let width = input.shape.get(1).copied().flatten();
             let width = width.map(|k| format!("the {k} columns")).unwrap_or("the columns".into());
+            if let Some(table) = self.leading_table() {
+                let label = label_column(table);
+                let read = table
+                    .columns
+                    .iter()
+                    .filter(|c| label.is_none_or(|l| l.name != c.name) && !is_id(c, table.rows));
+                let names: Vec<String> = read.map(|c| quoted(&c.name)).collect();
+                out.found(&format!("columns as the file orders them: [{}]", names.join(", ")));
+            }
             out.say(&format!("{width} of the input in the order of the training code"));
             out.pair("input", &format!("{{ columns = {} }}", quoted(UNSAID)));
         }
@@ -401,6 +436,19 @@ fn feature(out: &mut Lines, column: &FoundColumn) {
     }
 }
 
+/// Adds what is not there yet; the order stays where nothing is added.
+fn join(texts: &mut Vec<String>, more: &[String]) {
+    let known = texts.len();
+    for text in more {
+        if !texts.contains(text) {
+            texts.push(text.clone());
+        }
+    }
+    if texts.len() > known {
+        texts.sort();
+    }
+}
+
 /// The column that is named like a label, when there is one.
 fn label_column(table: &FoundTable) -> Option<&FoundColumn> {
     let named = |word: &str| table.columns.iter().find(|c| c.name.eq_ignore_ascii_case(word));
@@ -415,7 +463,8 @@ fn is_id(column: &FoundColumn, rows: usize) -> bool {
 
 fn judged_output(outputs: &[FoundTensor]) -> Option<&FoundTensor> {
     let float = |o: &&FoundTensor| o.dtype.starts_with('f');
-    outputs.iter().find(float).or(outputs.first())
+    let map = |o: &&FoundTensor| o.dtype == MAP;
+    outputs.iter().find(float).or(outputs.iter().find(map)).or(outputs.first())
 }
 
 fn output_kind(name: &str) -> Option<&'static str> {
@@ -459,6 +508,9 @@ fn slug(text: &str, fallback: &str) -> String {
 }
 
 fn tensor(tensor: &FoundTensor) -> String {
+    if tensor.dtype == MAP {
+        return format!("`{}` {MAP} of label to score", tensor.name);
+    }
     let dims: Vec<String> =
         tensor.shape.iter().map(|d| d.map_or("n".to_owned(), |d| d.to_string())).collect();
     format!("`{}` {} [{}]", tensor.name, tensor.dtype, dims.join(", "))
@@ -473,6 +525,8 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// How a [`FoundTensor`] says that each row is a map, as scikit-learn's `zipmap` writes it.
+const MAP: &str = "map";
 /// Names that a label column often has.
 const LABELS: [&str; 8] =
     ["class", "label", "target", "outcome", "y", "default", "approved", "income"];

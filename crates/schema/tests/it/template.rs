@@ -120,6 +120,44 @@ fn a_template_is_accepted_once_every_question_is_answered() {
 }
 
 #[test]
+fn bounds_and_values_cover_every_file() {
+    let mut template = table();
+    let mut train = template.data[0].clone();
+    train.path = "train.csv".into();
+    let columns = &mut train.table.as_mut().unwrap().columns;
+    columns[1].range = Some([100.0, 9000.5]);
+    columns[1].kind = FeatureKind::Number;
+    columns[2].values.push("boat".into());
+    template.data.push(train);
+    let text = template.render();
+    assert!(text.contains("values from 100 to 18424"), "{text}");
+    assert!(text.contains("type = \"number\""), "{text}");
+    assert!(text.contains("values = [\"boat\", \"car\", 'radio/\"TV\"']"), "{text}");
+}
+
+#[test]
+fn a_map_of_scores_is_judged_before_the_labels() {
+    let mut template = table();
+    template.models[0].outputs =
+        vec![tensor("output_label", "str", &[None]), tensor("output_probability", "map", &[])];
+    let text = template.render();
+    let output = "output = { name = \"output_probability\", kind = \"probability\" }";
+    assert!(text.contains(output), "{text}");
+    assert!(text.contains("`output_probability` map of label to score"), "{text}");
+}
+
+#[test]
+fn the_order_of_the_file_is_shown_where_columns_are_asked_for() {
+    let mut template = table();
+    template.models[0].inputs = vec![tensor("x", "f32", &[None, Some(4)])];
+    let text = template.render();
+    let order = "# found: columns as the file orders them: \
+                 [\"credit amount\", \"purpose\", \"telephone\", \"sex\"]";
+    assert!(text.contains(order), "{text}");
+    assert!(text.contains("input = { columns = \"?\" }"), "it stays a person's word: {text}");
+}
+
+#[test]
 fn hostile_names_stay_within_their_quotes() {
     let mut template = table();
     template.folder = "\n[x]\n".into();
