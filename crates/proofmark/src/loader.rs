@@ -223,15 +223,22 @@ pub fn model_inputs(graph: &Graph) -> Vec<ModelInput> {
         .collect()
 }
 
-/// Digests of everything the declaration names, itself included; everything is read and typed,
-/// so that bad input is refused before a plan is registered.
+/// Digests of everything the declaration names, itself included; everything is read, typed and
+/// bound, so that bad input is refused before a plan is registered.
 pub fn digests(project: &Project) -> Outcome<Vec<AssetDigest>> {
     let mut list = vec![project.digest()];
+    let mut sets = Vec::new();
     for asset in &project.system.data {
-        list.extend(data(project, asset)?.digests);
+        let set = data(project, asset)?;
+        list.extend(set.digests.iter().cloned());
+        sets.push(set);
     }
     for asset in &project.system.models {
-        let sha256 = model(project, asset)?.model.digest();
+        let model = model(project, asset)?;
+        for set in &sets {
+            bind(project, set, &model)?;
+        }
+        let sha256 = model.model.digest();
         list.push(AssetDigest { name: format!("model/{}", asset.name), sha256 });
         if let Some(path) = &asset.expected {
             let bytes = assets::read_data(&project.path(path))?;

@@ -28,16 +28,37 @@ fn a_pack_is_replayed_although_the_log_holds_earlier_plans() {
 }
 
 #[test]
-fn an_output_that_the_model_does_not_have_is_refused_before_anything_is_logged() {
-    let scratch = Scratch::credit(ROWS);
-    scratch.edit("proofmark.toml", |t| t.replacen("name = \"probabilities\"", "name = \"p\"", 1));
-    for verb in ["check", "assess"] {
-        let ran = scratch.run(&[verb]);
-        assert_eq!(ran.code, 2, "{verb}: {}", ran.stdout);
-        assert!(ran.stderr.contains("has no output `p`"), "{verb}: {}", ran.stderr);
-        assert!(ran.stderr.contains("`probabilities`"), "{verb}: {}", ran.stderr);
+fn what_check_refuses_assess_refuses_before_anything_is_logged() {
+    type Edit = fn(&str) -> String;
+    let cases: &[(&str, Edit, &[&str])] = &[
+        (
+            "an output that is not there",
+            |t| t.replacen("name = \"probabilities\"", "name = \"p\"", 1),
+            &["has no output `p`", "`probabilities`"],
+        ),
+        (
+            "a column that the model needs is ignored",
+            |t| {
+                let at = t.find("[features.duration]").expect("feature");
+                let end = at + 1 + t[at + 1..].find("\n[").expect("next section");
+                let cut = format!("{}{}", &t[..at], &t[end + 1..]);
+                cut.replace("ignore = [", "ignore = [\"duration\", ")
+            },
+            &["`duration`"],
+        ),
+    ];
+    for (name, edit, words) in cases {
+        let scratch = Scratch::credit(ROWS);
+        scratch.edit("proofmark.toml", edit);
+        for verb in ["check", "assess"] {
+            let ran = scratch.run(&[verb]);
+            assert_eq!(ran.code, 2, "{name}, {verb}: {}", ran.stdout);
+            for word in *words {
+                assert!(ran.stderr.contains(word), "{name}, {verb}: {}", ran.stderr);
+            }
+        }
+        assert!(!scratch.path(".proofmark").exists(), "{name}: nothing is logged");
     }
-    assert!(!scratch.path(".proofmark").exists());
 }
 
 #[test]
