@@ -77,6 +77,7 @@ impl State {
         let dir = self.log_dir();
         let public = keys.log.public();
         let log = if dir.join(CHECKPOINT_NAME).exists() {
+            self.is_ours(&self.log()?, &public)?;
             Log::open_writer(&dir, keys.log)
         } else {
             Log::create(&dir, &self.origin, keys.log)
@@ -113,6 +114,28 @@ impl State {
             )
         })?;
         Verifier::parse(text.trim()).or_fail("log-key", "the file holds one line, name+id+key")
+    }
+
+    /// The log was begun for this system and with this key; another would only break it.
+    fn is_ours(&self, log: &Log, public: &LogPublicKey) -> Outcome<()> {
+        if log.origin() != self.origin {
+            return Err(Failure::new(
+                "other-system",
+                format!("the log here belongs to `{}`, not to `{}`", log.origin(), self.origin),
+                "give `name` and `demo` back their values, or move `.proofmark` away: a new log \
+                 begins then, and the old one stays verifiable where it is",
+            ));
+        }
+        let own = Verifier::new(&self.origin, *public).map(|v| v.vkey());
+        match (self.verifier(), own) {
+            (Ok(kept), Ok(own)) if kept.vkey() != own => Err(Failure::new(
+                "other-key",
+                "the log here was begun with another signing key",
+                "bring that key back (`proofmark key show` names the folder), or move \
+                 `.proofmark` away: a new log begins then",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn keep_public(&self, public: &LogPublicKey) -> Outcome<()> {

@@ -62,6 +62,26 @@ fn what_check_refuses_assess_refuses_before_anything_is_logged() {
 }
 
 #[test]
+fn a_log_is_not_written_for_another_system_or_with_another_key() {
+    let scratch = Scratch::credit(ROWS);
+    scratch.json(&["assess"]);
+    scratch.edit("proofmark.toml", |t| t.replacen("name = \"credit\"", "name = \"loans\"", 1));
+    let renamed = scratch.run(&["assess"]);
+    assert_eq!(renamed.code, 2, "{}", renamed.stdout);
+    assert!(renamed.stderr.contains("proofmark/DEMO/credit"), "{}", renamed.stderr);
+    scratch.edit("proofmark.toml", |t| t.replacen("name = \"loans\"", "name = \"credit\"", 1));
+
+    let keys = scratch.path(".proofmark/keys");
+    for name in ["DEMO-statement.pem", "DEMO-log.pem"] {
+        fs::remove_file(keys.join(name)).expect("key");
+    }
+    let other = scratch.run(&["assess"]);
+    assert_eq!(other.code, 2, "{}", other.stdout);
+    assert!(other.stderr.contains("another signing key"), "{}", other.stderr);
+    assert_eq!(scratch.run(&["log", "fsck"]).code, 0, "the log is as sound as before");
+}
+
+#[test]
 fn a_statement_changed_on_disk_makes_fsck_fail() {
     let scratch = Scratch::credit(ROWS);
     scratch.json(&["assess"]);
