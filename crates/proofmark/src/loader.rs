@@ -72,7 +72,7 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
             Failure::new(
                 "data-unreadable",
                 format!("data.{} (`{}`): {e}", asset.name, asset.path),
-                "mend the file, or pin its form: [data.….dialect]",
+                "mend the file or the declaration; a wrong dialect is pinned with `dialect`",
             )
         })?),
         Some(path) => {

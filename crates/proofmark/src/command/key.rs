@@ -20,7 +20,8 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum KeyVerb {
-    /// Make a pair of keys, encrypted under a passphrase.
+    /// Make a pair of keys, encrypted under a passphrase: asked for, or from the variable
+    /// `PROOFMARK_PASSPHRASE`.
     New,
     /// Show public keys and fingerprint.
     Show,
