@@ -11,6 +11,10 @@ use toml_edit::{Key, Value};
 use super::reader::UNSAID;
 use super::{DataRole, FeatureKind};
 
+mod found;
+
+pub use found::{FoundColumn, FoundData, FoundImages, FoundModel, FoundTable, FoundTensor};
+
 /// What was found in a folder. Paths are relative to it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
@@ -20,86 +24,6 @@ pub struct Template {
     pub data: Vec<FoundData>,
     /// Model files.
     pub models: Vec<FoundModel>,
-}
-
-/// A data file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FoundData {
-    /// Path.
-    pub path: String,
-    /// Set for a table.
-    pub table: Option<FoundTable>,
-    /// Set for images.
-    pub images: Option<FoundImages>,
-}
-
-/// A table.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FoundTable {
-    /// Rows.
-    pub rows: usize,
-    /// Dialect in one line, as detected.
-    pub dialect: String,
-    /// Whether the file names its columns.
-    pub header: bool,
-    /// Columns, in order.
-    pub columns: Vec<FoundColumn>,
-}
-
-/// A column of a table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FoundColumn {
-    /// Name.
-    pub name: String,
-    /// Guess from the values: number, integer, category, boolean or text.
-    pub kind: FeatureKind,
-    /// Least and greatest value, for numbers.
-    pub range: Option<[f64; 2]>,
-    /// Different values, sorted; may be cut for columns with many.
-    pub values: Vec<String>,
-    /// How many different values there are.
-    pub distinct: usize,
-    /// Texts that may mean missing, as they stand in the file.
-    pub missing: Vec<String>,
-}
-
-/// Images with labels.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FoundImages {
-    /// Images.
-    pub rows: usize,
-    /// Channels, height, width.
-    pub shape: [usize; 3],
-    /// Range of the stored pixels.
-    pub range: [f64; 2],
-    /// Path of the label file, when one was found.
-    pub labels: Option<String>,
-    /// Different labels.
-    pub label_values: Vec<String>,
-}
-
-/// A model file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FoundModel {
-    /// Path.
-    pub path: String,
-    /// Inputs.
-    pub inputs: Vec<FoundTensor>,
-    /// Outputs.
-    pub outputs: Vec<FoundTensor>,
-    /// Path of a file with expected scores, when one was found.
-    pub expected: Option<String>,
-}
-
-/// An input or output of a model.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FoundTensor {
-    /// Name.
-    pub name: String,
-    /// Element type, e.g. `f32`.
-    pub dtype: String,
-    /// Shape, batch first; `None` where it is open.
-    pub shape: Vec<Option<usize>>,
 }
 
 impl Template {
