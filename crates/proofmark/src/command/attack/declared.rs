@@ -297,6 +297,12 @@ fn pixels(
         Some([a, b]) => format!("values [{}, {}] become [{a}, {b}]", bounds[0], bounds[1]),
         None => format!("values lie in [{}, {}] and are taken as they are", bounds[0], bounds[1]),
     });
+    let [channels, height, width] = images.shape;
+    if channels == 1 && height == 1 && args.scale == ScaleName::Bounds {
+        notes.push(format!(
+            "one range for all {width} columns; for the range of each give the rows as a CSV"
+        ));
+    }
     let feature = Feature {
         name: "values".into(),
         kind: FeatureKind::Image,
