@@ -225,7 +225,7 @@ fn missing(verdict: &mut Verdict, evidence: &Evidence<'_>) {
 
 /// Whether a check says that the attack was weaker than it should be: what survived it then says
 /// little. What it turned stays turned, so a failed criterion stands.
-pub(crate) fn says_weak(check: &Validity) -> bool {
+pub fn says_weak(check: &Validity) -> bool {
     check.state == CheckState::Warn
         && ATTACK_STRENGTH.iter().any(|prefix| check.check.starts_with(prefix))
 }

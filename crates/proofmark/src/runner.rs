@@ -209,8 +209,8 @@ impl Runner for LabRunner<'_> {
             Quantity::Estimate { lower, upper, confidence: two_sided, .. } => {
                 (confidence <= (1.0 + two_sided) / 2.0).then_some((*lower, *upper))
             }
-            Quantity::Exact { value, .. } => Some((*value, *value)),
-            Quantity::Screen { .. } => None,
+            // Exact over the rows at hand says nothing of the rows to come.
+            Quantity::Exact { .. } | Quantity::Screen { .. } => None,
         }
     }
 

@@ -270,6 +270,10 @@ fn notes(project: &Project, target: &Target, data: &LoadedData) -> Outcome<Vec<S
     if let Rows::Table(table) = &data.rows {
         notes.push(format!("`{}` read as: {}", data.asset.path, table.dialect));
     }
+    let by_std = project.system.threats.iter().any(|t| t.scale == Scale::Std);
+    if by_std && !project.system.data.iter().any(|d| d.role == DataRole::Train) {
+        notes.push("no training data: standard deviations are those of the measured rows".into());
+    }
     let rows = digested(data);
     let repeated = digest::duplicates(rows).rows.len();
     if repeated > 0 {

@@ -8,6 +8,7 @@ use proofmark_assess::assessment::{AssessError, Assessment, Event, assess};
 use proofmark_assess::judge::VerdictState;
 use proofmark_assess::predicate::Tool;
 use proofmark_assess::register::Register;
+use proofmark_schema::measurement::CheckState;
 use proofmark_schema::plan::Plan;
 
 use super::Global;
@@ -86,8 +87,16 @@ pub fn exit_code(assessment: &Assessment) -> ExitCode {
     if states().any(|s| matches!(s, VerdictState::Fail | VerdictState::Inconclusive)) {
         return ExitCode::from(1);
     }
-    let undone = states().any(|s| matches!(s, VerdictState::Refused | VerdictState::Missing));
-    if undone || !assessment.complete { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    if whole(assessment) { ExitCode::SUCCESS } else { ExitCode::from(2) }
+}
+
+/// Whether every probe gave figures, no set-up was refused and every criterion was judged.
+pub fn whole(assessment: &Assessment) -> bool {
+    let judged = |s| !matches!(s, VerdictState::Refused | VerdictState::Missing);
+    let mut checks = assessment.results.iter().flat_map(|r| &r.said.validity);
+    assessment.complete
+        && assessment.verdicts.iter().all(|v| judged(v.state))
+        && !checks.any(|c| c.state == CheckState::Refuse)
 }
 
 fn refused(error: AssessError, dir: &std::path::Path) -> Failure {

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use proofmark_assess::judge::says_weak;
 use proofmark_formats::npy::{NpyArray, NpyData};
 use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::Settings as AttackSettings;
@@ -314,8 +315,13 @@ fn verdict(min_robust: Option<f64>, assessed: &Assessment, global: Global) -> Ex
         return ExitCode::SUCCESS;
     };
     let lower = stats::one_sided_lower(at.k_robust, report.n, 0.95);
-    let passed = lower >= threshold;
-    let word = if passed { "pass" } else { "not reached" };
+    let weak = report.validity.iter().any(says_weak);
+    let passed = lower >= threshold && !weak;
+    let word = match (passed, weak) {
+        (true, _) => "pass",
+        (false, true) => "no pass rests on an attack that its own checks call weak",
+        (false, false) => "not reached",
+    };
     output::note(
         global.quiet,
         &format!("{word}: lower 95 % bound {} for at least {}", percent(lower), percent(threshold)),

@@ -79,7 +79,11 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     } else {
         output::data(&as_text(&signed, &probes, &verdict));
     }
-    Ok(if verdict.holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(match (verdict.holds, verdict.complete) {
+        (false, _) => ExitCode::from(1),
+        (true, false) => ExitCode::from(2),
+        (true, true) => ExitCode::SUCCESS,
+    })
 }
 
 /// A probe computed again.
@@ -90,6 +94,8 @@ struct Replayed {
     /// Names of signed figures that came out otherwise; only with `--full`.
     figures: Vec<String>,
     full: bool,
+    /// Something that the run kept is gone and was not measured again.
+    gone: bool,
     note: Option<String>,
 }
 
@@ -97,15 +103,25 @@ struct Verdict {
     same_environment: bool,
     identical: bool,
     holds: bool,
+    /// False when rows of the run were erased, so that not all of it could be compared.
+    complete: bool,
+}
+
+impl Replayed {
+    fn lose(&mut self, why: &str) {
+        self.gone = !self.full;
+        self.note = Some(why.to_owned());
+    }
 }
 
 impl Verdict {
     fn of(probes: &[Replayed]) -> Self {
         let same_environment = probes.iter().all(|p| p.same_environment);
-        let identical = probes.iter().all(|p| p.rows.identical() && p.figures.is_empty());
+        let complete = !probes.iter().any(|p| p.gone);
+        let same = probes.iter().all(|p| p.rows.identical() && p.figures.is_empty());
         let close = probes.iter().all(|p| p.rows.close(DIFFERING_SHARE_MAX));
-        let holds = if same_environment { identical } else { close };
-        Self { same_environment, identical, holds }
+        let holds = if same_environment { same } else { close };
+        Self { same_environment, identical: same && complete, holds, complete }
     }
 }
 
@@ -122,6 +138,7 @@ fn probe(
         rows: Compared::default(),
         figures: Vec::new(),
         full: (full || said.probe.kind == ProbeKind::Parity) && said.failed.is_none(),
+        gone: false,
         note: None,
     };
     if said.failed.is_some() {
@@ -134,11 +151,11 @@ fn probe(
     match &said.probe.kind {
         ProbeKind::Accuracy => match rows::stored(store, said, SCORES)? {
             Some(bytes) => replayed.rows = rows::clean(&subject, &bytes)?,
-            None => replayed.note = Some("the stored rows were erased".into()),
+            None => replayed.lose("the stored rows were erased"),
         },
         ProbeKind::Evasion { .. } => match rows::stored(store, said, WITNESSES)? {
             Some(bytes) => replayed.rows = rows::witnesses(&subject, &bytes)?,
-            None => replayed.note = Some("the stored witnesses were erased".into()),
+            None => replayed.lose("the stored witnesses were erased"),
         },
         ProbeKind::Parity => {}
     }
@@ -199,10 +216,11 @@ fn as_text(signed: &Signed, probes: &[Replayed], verdict: &Verdict) -> String {
     } else {
         "another engine version or CPU"
     };
-    let word = match (verdict.identical, verdict.holds) {
-        (true, _) => "identical",
-        (false, true) => "the same within 0.5 % of the rows",
-        (false, false) => "NOT the same",
+    let word = match (verdict.identical, verdict.holds, verdict.complete) {
+        (_, false, _) => "NOT the same",
+        (_, true, false) => "what is left is the same, but part of the run was erased",
+        (true, true, true) => "identical",
+        (false, true, true) => "the same within 0.5 % of the rows",
     };
     text.push_str(&format!("{}: {word} ({place})\n", signed.run));
     text
@@ -220,7 +238,7 @@ fn as_json(signed: &Signed, probes: &[Replayed], verdict: &Verdict) -> Value {
     json!({
         "format": "proofmark.replay/1", "run": signed.run,
         "same_environment": verdict.same_environment, "identical": verdict.identical,
-        "holds": verdict.holds, "probes": list,
+        "holds": verdict.holds, "complete": verdict.complete, "probes": list,
     })
 }
 

@@ -13,6 +13,7 @@ use proofmark_schema::taxonomy::{Coverage, Verb};
 use serde_json::{Value, json};
 
 use super::human::{Grid, percent, wrap};
+use crate::command::assess::whole;
 use crate::project::Project;
 use crate::state::State;
 
@@ -304,7 +305,7 @@ pub fn json(assessment: &Assessment, project: &Project, state: &State) -> Value 
         .collect();
     json!({
         "format": "proofmark.assessment/1",
-        "complete": assessment.complete,
+        "complete": whole(assessment),
         "demo": assessment.system.demo,
         "system": assessment.system.name,
         "version": assessment.system.version,
