@@ -126,7 +126,7 @@ pub fn sklearn_recipe(path: &Path) -> String {
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
     model = joblib.load("{name}")
-    X = pandas.read_csv("test.csv").drop(columns=["LABEL"])   # as fitted; sep=";", decimal="," if so
+    X = pandas.read_csv("test.csv").drop(columns=["LABEL"])  # sep=";", decimal="," if so
     kinds = [(c, FloatTensorType([None, 1]) if X[c].dtype.kind in "iuf"
                  else StringTensorType([None, 1])) for c in X.columns]
     onnx = to_onnx(model, initial_types=kinds, options={{"zipmap": False}}, target_opset=18)
