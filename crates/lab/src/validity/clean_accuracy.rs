@@ -19,16 +19,17 @@ pub(super) fn examine(setup: &Setup<'_>) -> Result<Finding, OracleError> {
         let finding = parity(setup, expected)?;
         // The right scores can still be held against the wrong labels.
         let labels = (finding.state == CheckState::Ok).then(|| other_labels(setup)).flatten();
-        return Ok(labels.unwrap_or(finding));
+        return Ok(labels.map_or(finding, |(_, other)| other));
     }
-    if let Some(finding) = better_reading(setup)? {
-        return Ok(finding);
-    }
-    if let Some(finding) = other_labels(setup) {
-        return Ok(finding);
-    }
-    Ok(chance(setup))
+    // Other data and other labels can both do better than what is declared: the one that explains
+    // more rows is named.
+    let both = [better_reading(setup)?, other_labels(setup)];
+    let best = both.into_iter().flatten().max_by(|a, b| a.0.total_cmp(&b.0));
+    Ok(best.map_or_else(|| chance(setup), |(_, finding)| finding))
 }
+
+/// A better way to read data or labels: the share of rows right under it, and the refusal.
+type Better = (f64, Finding);
 
 /// Against the scores of the training framework.
 fn parity(setup: &Setup<'_>, expected: &[f32]) -> Result<Finding, OracleError> {
@@ -102,7 +103,7 @@ fn matching_columns(clean: &Clean, expected: &[f32], allowed: usize) -> Option<V
 }
 
 /// Another reading of the data that is far better, and surely so.
-fn better_reading(setup: &Setup<'_>) -> Result<Option<Finding>, OracleError> {
+fn better_reading(setup: &Setup<'_>) -> Result<Option<Better>, OracleError> {
     let n = setup.clean.rows();
     let mut best: Option<(f64, &super::Alternative<'_>)> = None;
     for other in setup.alternatives {
@@ -122,7 +123,7 @@ fn better_reading(setup: &Setup<'_>) -> Result<Option<Finding>, OracleError> {
     }
     let share = setup.clean.correct(setup.labels) as f64 / n as f64;
     Ok(best.map(|(lead, other)| {
-        Finding::refuse(
+        let finding = Finding::refuse(
             format!(
                 "{:.1} % are correct as declared, {:.1} % when read as: {}",
                 100.0 * share,
@@ -130,13 +131,14 @@ fn better_reading(setup: &Setup<'_>) -> Result<Option<Finding>, OracleError> {
                 other.name
             ),
             other.fix.clone(),
-        )
+        );
+        (share + lead, finding)
     }))
 }
 
 /// Another order of the classes that is far better: by ranking for two classes, by the
 /// confusion matrix for more.
-fn other_labels(setup: &Setup<'_>) -> Option<Finding> {
+fn other_labels(setup: &Setup<'_>) -> Option<Better> {
     let fix = |order: &[usize]| {
         let name = |&c: &usize| setup.classes.get(c).map_or("?", String::as_str);
         let names: Vec<&str> = order.iter().map(name).collect();
@@ -148,10 +150,13 @@ fn other_labels(setup: &Setup<'_>) -> Option<Finding> {
     if setup.clean.classes() == 2 {
         let auc = ranking(setup)?;
         return (auc.interval.upper < 0.5 && auc.value < 0.4).then(|| {
-            Finding::refuse(
+            let finding = Finding::refuse(
                 format!("scores rank the classes the wrong way round (AUC {:.3})", auc.value),
                 fix(&[1, 0]),
-            )
+            );
+            // Swapped classes turn every decision round.
+            let rows = setup.clean.rows() as f64;
+            (1.0 - setup.clean.correct(setup.labels) as f64 / rows, finding)
         });
     }
     let confusion = Confusion::of(setup.clean.classes(), setup.labels, setup.clean.decisions());
@@ -165,14 +170,15 @@ fn other_labels(setup: &Setup<'_>) -> Option<Finding> {
         // `order[label]` is the output column that means `label`.
         let mut columns = vec![0; order.len()];
         order.iter().enumerate().for_each(|(label, &column)| columns[column] = label);
-        Finding::refuse(
+        let finding = Finding::refuse(
             format!(
                 "{:.1} % are correct as declared, {:.1} % with the classes in another order",
                 100.0 * confusion.correct() as f64 / n,
                 100.0 * hits as f64 / n
             ),
             fix(&columns),
-        )
+        );
+        (hits as f64 / n, finding)
     })
 }
 

@@ -101,6 +101,20 @@ fn gate_1_refuses_chance_and_swapped_labels() {
     with_setup(&toy, &swapped, |setup| {
         expect(&clean_accuracy::examine(&setup).unwrap(), CheckState::Refuse, "wrong way round");
     });
+    // Another reading that helps a little does not hide that swapped labels explain nearly all.
+    let mixed: Vec<Vec<f32>> = toy
+        .data
+        .iter()
+        .enumerate()
+        .map(|(i, r)| if i % 3 == 0 { r.iter().map(|v| -v).collect() } else { r.clone() })
+        .collect();
+    let other = toys::linear(mixed, &W, 0.1);
+    with_setup(&toy, &swapped, |setup| {
+        let (name, fix) = ("some rows inverted".to_string(), "invert them".to_string());
+        let others = [Alternative { name, fix, oracle: &other }];
+        let setup = Setup { alternatives: &others, ..setup };
+        expect(&clean_accuracy::examine(&setup).unwrap(), CheckState::Refuse, "wrong way round");
+    });
     let random: Vec<usize> = (0..120).map(|i| (i / 2) % 2).collect();
     let blind = toys::constant(data(120));
     with_setup(&blind, &random, |setup| {
