@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use proofmark_engine::model::Model;
+use proofmark_formats::sniff::{HEAD_BYTES, Kind, sniff};
 use sha2::{Digest, Sha256};
 
 use crate::failure::{Failure, OrFail, Outcome};
@@ -47,6 +48,15 @@ fn too_large(path: &Path, limit: u64) -> Failure {
         format!("`{}` is larger than {} MiB", path.display(), limit >> 20),
         "split it, or use a smaller sample",
     )
+}
+
+/// What a file is, by its first bytes; nothing is loaded.
+pub fn recognise(path: &Path) -> Outcome<Kind> {
+    let mut head = Vec::new();
+    let file = File::open(path).or_fail("unreadable", "check its permissions")?;
+    let length = file.metadata().map(|m| m.len()).unwrap_or(0);
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head).or_fail("unreadable", "")?;
+    Ok(sniff(&head, length))
 }
 
 /// SHA-256, hex.

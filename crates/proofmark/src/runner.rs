@@ -19,6 +19,7 @@ use proofmark_lab::accuracy;
 use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::assessment::{self as evasion, Request};
 use proofmark_lab::evasion::suite::Suite;
+use proofmark_lab::facts::Refused;
 use proofmark_lab::harness::{HarnessError, RowRecord};
 use proofmark_lab::oracle::Oracle;
 use proofmark_lab::stats;
@@ -98,10 +99,6 @@ impl<'a> LabRunner<'a> {
             &subject.groups,
             &subject.setup,
         );
-        let refused = report
-            .refused
-            .iter()
-            .map(|r| format!("no figures for {}={}: {}", r.feature, r.value, r.reason));
         let mut artefacts = vec![scores_artefact(subject)?];
         if let Some(key) = &self.row_key {
             let digests = subject.row_digests(key);
@@ -112,7 +109,12 @@ impl<'a> LabRunner<'a> {
         Ok(ProbeOutcome {
             measurements: report.measurements,
             artefacts,
-            notes: subject.notes.iter().cloned().chain(refused).collect(),
+            notes: subject
+                .notes
+                .iter()
+                .cloned()
+                .chain(report.refused.iter().map(too_small))
+                .collect(),
             validity: subject.setup.clone(),
         })
     }
@@ -160,11 +162,7 @@ impl<'a> LabRunner<'a> {
             })?;
         kept.remove();
         let report = serde_json::to_vec_pretty(&assessed.report).map_err(bug)?;
-        let refused = assessed
-            .refused
-            .iter()
-            .map(|r| format!("no figures for {}={}: {}", r.feature, r.value, r.reason));
-        notes.extend(refused);
+        notes.extend(assessed.refused.iter().map(too_small));
         Ok(ProbeOutcome {
             measurements: assessed.measurements,
             artefacts: vec![
@@ -273,7 +271,13 @@ fn artefact(name: &str, media_type: &str, bytes: Vec<u8>, personal: bool) -> Art
     Artefact { name: name.into(), media_type: media_type.into(), bytes, personal }
 }
 
-fn index_or_none(class: Option<usize>) -> i64 {
+/// A group that gets no figures, in words.
+fn too_small(group: &Refused) -> String {
+    format!("no figures for {}={}: {}", group.feature, group.value, group.reason)
+}
+
+/// A class as stored in an array: -1 where none was decided.
+pub fn index_or_none(class: Option<usize>) -> i64 {
     class.and_then(|c| i64::try_from(c).ok()).unwrap_or(-1)
 }
 

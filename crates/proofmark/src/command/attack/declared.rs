@@ -11,6 +11,7 @@ use proofmark_engine::engine::EngineKind;
 use proofmark_engine::model::Model;
 use proofmark_engine::pipeline::run_batched;
 use proofmark_engine::value::Value;
+use proofmark_formats::sniff::Kind;
 use proofmark_schema::system::{
     Access, DataAsset, DataRole, Decision, DialectPins, Feature, FeatureKind, FoundImages,
     FoundTable, Goal, InputSpec, ModelAsset, ModelRole, Norm, OutputKind, OutputSpec, Scale,
@@ -420,13 +421,7 @@ fn flat_or_images(data: &[u8], labels: &[u8]) -> Outcome<FoundImages> {
 }
 
 fn is_table(path: &Path) -> Outcome<bool> {
-    let head = assets::read_data(path)?;
-    let length = head.len() as u64;
-    let head = head.get(..proofmark_formats::sniff::HEAD_BYTES).unwrap_or(&head);
-    Ok(matches!(
-        proofmark_formats::sniff::sniff(head, length),
-        proofmark_formats::sniff::Kind::Table { .. } | proofmark_formats::sniff::Kind::Text
-    ))
+    Ok(matches!(assets::recognise(path)?, Kind::Table { .. } | Kind::Text))
 }
 
 fn absolute(path: &Path) -> Outcome<String> {

@@ -3,14 +3,12 @@
 //! Owns which files belong together: images and labels, a model and its expected scores. Every
 //! guess is marked in the declaration for a person to confirm. Must never load a pickle.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use proofmark_dataset::found;
 use proofmark_engine::graph::{Dim, ValueInfo};
 use proofmark_formats::npy::NpyArray;
-use proofmark_formats::sniff::{HEAD_BYTES, Kind, sniff};
+use proofmark_formats::sniff::Kind;
 use proofmark_formats::{idx, npy};
 use proofmark_schema::system::{FoundData, FoundModel, FoundTable, FoundTensor, Template};
 
@@ -36,7 +34,7 @@ pub fn survey(dir: &Path, files: &[PathBuf]) -> Outcome<Found> {
         absolute.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let mut arrays = Vec::new();
     for path in files {
-        let kind = recognise(path)?;
+        let kind = assets::recognise(path)?;
         let name = relative(path);
         match &kind {
             Kind::Onnx => match model(path) {
@@ -131,14 +129,6 @@ fn array(path: &Path) -> Outcome<NpyArray> {
         return npy::read(&bytes).or_fail("array", "");
     }
     idx::read(&bytes, IDX_BYTES_MAX).or_fail("array", "")
-}
-
-fn recognise(path: &Path) -> Outcome<Kind> {
-    let mut head = Vec::new();
-    let file = File::open(path).or_fail("unreadable", "check its permissions")?;
-    let length = file.metadata().map(|m| m.len()).unwrap_or(0);
-    file.take(HEAD_BYTES as u64).read_to_end(&mut head).or_fail("unreadable", "")?;
-    Ok(sniff(&head, length))
 }
 
 /// Scripts and notes can look like rows of text.

@@ -18,6 +18,7 @@ use proofmark_schema::plan::Plan;
 use tempfile::TempDir;
 
 use crate::failure::{Failure, OrFail, Outcome};
+use crate::runner::index_or_none;
 use crate::subject::Subject;
 
 /// A run as it was signed.
@@ -105,7 +106,7 @@ pub fn clean(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
     for row in 0..compared.rows {
         let then = scores.get(row * classes..(row + 1) * classes).unwrap_or_default();
         compared.identical += usize::from(same_bits(then, subject.clean.scores(row)));
-        if decisions.get(row) != Some(&index(subject.clean.decision(row))) {
+        if decisions.get(row) != Some(&index_or_none(subject.clean.decision(row))) {
             compared.differing.push(row);
         }
     }
@@ -136,7 +137,7 @@ pub fn witnesses(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
     let pairs = now.chunks(classes).zip(scores.chunks(classes));
     for ((row, (got, then)), decided) in rows.iter().zip(pairs).zip(&decisions) {
         compared.identical += usize::from(same_bits(then, got));
-        if index(subject.decision.decide(got)) != *decided {
+        if index_or_none(subject.decision.decide(got)) != *decided {
             compared.differing.push(*row);
         }
     }
@@ -227,10 +228,6 @@ fn misfit() -> Failure {
 
 fn same_bits(a: &[f32], b: &[f32]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits())
-}
-
-fn index(class: Option<usize>) -> i64 {
-    class.and_then(|c| i64::try_from(c).ok()).unwrap_or(-1)
 }
 
 /// Rows listed on a terminal; JSON lists all.
