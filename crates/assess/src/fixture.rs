@@ -60,6 +60,11 @@ pub fn system() -> System {
                 },
             ),
         ]),
+        people: Vec::new(),
+        harms: Vec::new(),
+        misuse: Vec::new(),
+        upkeep: Default::default(),
+        papers: Vec::new(),
     }
 }
 
@@ -120,6 +125,10 @@ fn threat() -> Threat {
         suite: "quick".into(),
         models: vec!["mlp".into()],
         queries: Some(2000),
+        actor: None,
+        harm: None,
+        attempts_per_year: None,
+        attempts_reason: None,
     }
 }
 

@@ -12,6 +12,8 @@
 pub mod assessment;
 pub mod document;
 pub mod dossier;
+pub mod drill;
+pub mod events;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
@@ -25,3 +27,4 @@ pub mod register;
 pub mod registration;
 pub mod runner;
 pub mod svg;
+pub mod treatment;

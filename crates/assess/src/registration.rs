@@ -180,14 +180,25 @@ fn known_test_set(criterion: &Criterion, now: &Terms, then: &Terms) -> bool {
 /// A threat without its name and without the list of models it is aimed at.
 fn threat_terms(criterion: &Criterion, terms: &Terms) -> Option<Threat> {
     let threat = terms.system.threat_named(criterion.threat.as_deref()?)?;
-    Some(Threat { name: String::new(), models: Vec::new(), ..threat.clone() })
+    Some(bare(threat))
+}
+
+/// What an attack is held to: neither names nor what a success would do to people.
+fn bare(threat: &Threat) -> Threat {
+    Threat {
+        name: String::new(),
+        models: Vec::new(),
+        actor: None,
+        harm: None,
+        attempts_per_year: None,
+        attempts_reason: None,
+        ..threat.clone()
+    }
 }
 
 fn known_budget(criterion: &Criterion, now: &Terms, then: &Terms) -> bool {
     let wanted = threat_terms(criterion, now);
-    then.system.threats.iter().any(|threat| {
-        Some(Threat { name: String::new(), models: Vec::new(), ..threat.clone() }) == wanted
-    })
+    then.system.threats.iter().any(|threat| Some(bare(threat)) == wanted)
 }
 
 /// A newer edition of a suite is never a smaller budget; an older one could be picked.

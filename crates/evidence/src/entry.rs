@@ -57,6 +57,22 @@ pub enum EntryKind {
     Tombstone,
     /// A checkpoint was anchored outside.
     Anchor,
+    /// A risk was entered, rated, treated, accepted or reviewed.
+    Risk,
+    /// Something about an incident was recorded.
+    Incident,
+    /// The journal of a drill.
+    Drill,
+    /// The measured effect of measures.
+    Treatment,
+    /// A checkpoint of the guard's own log, or its effective policy.
+    Guard,
+    /// A release was granted or refused.
+    Gate,
+    /// A paper was written.
+    Paper,
+    /// A person's signature on a paper was imported.
+    Signature,
     /// A kind this version does not know.
     Other(String),
 }
@@ -73,6 +89,14 @@ impl EntryKind {
             Self::Pack => "pack",
             Self::Tombstone => "tombstone",
             Self::Anchor => "anchor",
+            Self::Risk => "risk",
+            Self::Incident => "incident",
+            Self::Drill => "drill",
+            Self::Treatment => "treatment",
+            Self::Guard => "guard",
+            Self::Gate => "gate",
+            Self::Paper => "paper",
+            Self::Signature => "signature",
             Self::Other(name) => name,
         }
     }
@@ -89,6 +113,14 @@ impl From<String> for EntryKind {
             "pack" => Self::Pack,
             "tombstone" => Self::Tombstone,
             "anchor" => Self::Anchor,
+            "risk" => Self::Risk,
+            "incident" => Self::Incident,
+            "drill" => Self::Drill,
+            "treatment" => Self::Treatment,
+            "guard" => Self::Guard,
+            "gate" => Self::Gate,
+            "paper" => Self::Paper,
+            "signature" => Self::Signature,
             _ => Self::Other(name),
         }
     }

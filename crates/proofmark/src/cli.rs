@@ -43,6 +43,22 @@ pub enum Verb {
     Model(command::model::Args),
     /// List the engines of this build.
     Engine(command::engine::Args),
+    /// Build measures, attack each again and measure what they change.
+    Harden(command::harden::Args),
+    /// Guard the system at run time: run or check the gateway, make keys, stop and restart.
+    Guard(command::guard::Args),
+    /// Set faults on purpose and sign what the guard did about them.
+    Drill(command::drill::Args),
+    /// Keep the risk register: seed, rate, treat, accept, review.
+    Risk(command::risk::Args),
+    /// Keep incidents: one event, many clocks, reports, receipts, hold.
+    Incident(command::incident::Args),
+    /// Show the duties of the law and what stands behind each.
+    Duties(command::duties::Args),
+    /// Say whether this release may go out, and why not.
+    Gate(command::gate::Args),
+    /// List what is due: re-tests, reviews, clocks.
+    Due(command::due::Args),
     /// Write the report and the evidence pack of a run.
     Dossier(command::dossier::Args),
     /// Check an evidence pack, offline.

@@ -7,12 +7,20 @@ pub mod assess;
 pub mod attack;
 pub mod check;
 pub mod dossier;
+pub mod drill;
+pub mod due;
+pub mod duties;
 pub mod engine;
+pub mod gate;
+pub mod guard;
+pub mod harden;
+pub mod incident;
 pub mod init;
 pub mod key;
 pub mod log;
 pub mod model;
 pub mod replay;
+pub mod risk;
 pub mod verify;
 
 use std::process::ExitCode;
@@ -44,6 +52,14 @@ pub fn run(cli: &Cli) -> Outcome<ExitCode> {
         Verb::Replay(args) => replay::run(args, global),
         Verb::Log(args) => log::run(args, global),
         Verb::Artefact(args) => artefact::run(args, global),
+        Verb::Harden(args) => harden::run(args, global),
+        Verb::Guard(args) => guard::run(args, global),
+        Verb::Drill(args) => drill::run(args, global),
+        Verb::Risk(args) => risk::run(args, global),
+        Verb::Incident(args) => incident::run(args, global),
+        Verb::Duties(args) => duties::run(args, global),
+        Verb::Gate(args) => gate::run(args, global),
+        Verb::Due(args) => due::run(args, global),
         Verb::Key(args) => key::run(args, global),
     }
 }

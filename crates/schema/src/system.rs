@@ -11,6 +11,7 @@ mod diagnostic;
 mod features;
 mod models;
 mod parse;
+mod people;
 mod reader;
 mod template;
 mod threats;
@@ -52,6 +53,111 @@ pub struct System {
     pub criteria: Vec<Criterion>,
     /// Declared (never measured) statements per cell of the matrix: `[declared."evasion/prevent"]`.
     pub declared: BTreeMap<String, Declared>,
+    /// People who answer for something, in the order of the declaration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<Person>,
+    /// Harms to people, in the order of the declaration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub harms: Vec<Harm>,
+    /// Reasonably foreseeable misuse, in the order of the declaration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub misuse: Vec<Misuse>,
+    /// How the system is looked after.
+    #[serde(default, rename = "use", skip_serializing_if = "Use::is_empty")]
+    pub upkeep: Use,
+    /// Authored texts of the papers, by the id of the point they answer, e.g. `AIA-IV-1b`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub papers: Vec<Authored>,
+}
+
+/// A person who answers for something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Name in the declaration (`people.<id>`).
+    pub id: String,
+    /// Name as it stands in the papers.
+    pub name: String,
+    /// Function.
+    pub role: String,
+}
+
+/// Harm to people or property (AI Act Art. 3(49), 9).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Harm {
+    /// Name (`harms.<name>`).
+    pub name: String,
+    /// Class.
+    pub class: HarmClass,
+    /// Severity, 1 (negligible) to 5 (catastrophic).
+    pub severity: u8,
+    /// Who is harmed.
+    pub people: String,
+    /// What it means for minors and vulnerable groups (Art. 9(9)); `None` is a gap.
+    pub vulnerable: Option<String>,
+    /// Why this severity fits.
+    pub rationale: String,
+}
+
+/// Class of a harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HarmClass {
+    /// Health of persons.
+    Health,
+    /// Safety of persons.
+    Safety,
+    /// Fundamental rights.
+    FundamentalRights,
+    /// Property or the environment.
+    Property,
+}
+
+/// A reasonably foreseeable misuse (Art. 9(2)(b)).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Misuse {
+    /// Name (`misuse.<name>`).
+    pub name: String,
+    /// Who uses it how, against its purpose.
+    pub what: String,
+    /// Harm it does.
+    pub harm: String,
+    /// Likelihood, 1 (rare) to 5 (almost certain): entered, not measured.
+    pub likelihood: u8,
+    /// Why this likelihood fits.
+    pub reason: String,
+}
+
+/// How the system is looked after.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Use {
+    /// Days after which a run no longer counts as current.
+    pub retest_days: Option<u32>,
+    /// Person who answers for seeded risks (`people.<id>`).
+    pub risk_owner: Option<String>,
+    /// Person who approves and accepts (`people.<id>`).
+    pub approver: Option<String>,
+    /// Why no misuse is foreseeable, when none is declared.
+    pub no_misuse: Option<String>,
+}
+
+/// A text of the papers that a person wrote and answers for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Authored {
+    /// Point it answers, e.g. `AIA-IV-1b` or `AIA-13-3-d`.
+    pub id: String,
+    /// Text.
+    pub text: String,
+    /// Person (`people.<id>`).
+    pub owner: String,
+    /// Set when the point does not apply: why.
+    pub not_applicable: Option<String>,
+}
+
+impl Use {
+    /// Whether nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A statement by a person on one cell of the matrix.
@@ -328,6 +434,18 @@ pub struct Threat {
     pub models: Vec<String>,
     /// Largest number of queries per row.
     pub queries: Option<u64>,
+    /// Who attacks, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Harm that a success does (`harms.<name>`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harm: Option<String>,
+    /// Attempts expected in a year: lowest and highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts_per_year: Option<[f64; 2]>,
+    /// Where that range comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts_reason: Option<String>,
 }
 
 /// A pass threshold, registered before the run.
@@ -383,6 +501,18 @@ impl System {
     /// The feature of that name.
     pub fn feature_named(&self, name: &str) -> Option<&Feature> {
         self.features.iter().find(|f| f.name == name)
+    }
+    /// The person of that id.
+    pub fn person(&self, id: &str) -> Option<&Person> {
+        self.people.iter().find(|p| p.id == id)
+    }
+    /// The harm of that name.
+    pub fn harm_named(&self, name: &str) -> Option<&Harm> {
+        self.harms.iter().find(|h| h.name == name)
+    }
+    /// The authored text for a point of the papers.
+    pub fn authored(&self, id: &str) -> Option<&Authored> {
+        self.papers.iter().find(|a| a.id == id)
     }
     /// The data set that figures come from: the first with the role `test`.
     pub fn test_data(&self) -> Option<&DataAsset> {

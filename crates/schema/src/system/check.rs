@@ -24,6 +24,7 @@ pub(super) fn check(reader: &Reader, system: &System) {
     system.models.iter().for_each(|m| check.model(m));
     system.threats.iter().for_each(|t| check.threat(t));
     system.criteria.iter().for_each(|c| check.criterion(c));
+    check.people_and_harms();
 }
 
 struct Check<'a> {
@@ -64,6 +65,54 @@ impl Check<'_> {
             let message = "no data set has the role `test`";
             let help = "figures come from test data: add `[data.test]` with `role = \"test\"`";
             self.report("no-test-data", span, message, "not the test data", help);
+        }
+    }
+
+    fn people_and_harms(&self) {
+        let s = self.system;
+        let harms = || s.harms.iter().map(|h| h.name.as_str());
+        let people = || s.people.iter().map(|p| p.id.as_str());
+        for threat in &s.threats {
+            let path = ["threats", &threat.name, "harm"];
+            self.resolves(&path, "harm", threat.harm.as_deref(), &mut harms());
+        }
+        for misuse in &s.misuse {
+            let path = ["misuse", &misuse.name, "harm"];
+            self.resolves(&path, "harm", Some(misuse.harm.as_str()), &mut harms());
+        }
+        for (key, person) in
+            [("risk_owner", &s.upkeep.risk_owner), ("approver", &s.upkeep.approver)]
+        {
+            self.resolves(&["use", key], "person", person.as_deref(), &mut people());
+        }
+        for text in &s.papers {
+            let path = ["papers", &text.id, "owner"];
+            self.resolves(&path, "person", Some(text.owner.as_str()), &mut people());
+        }
+        let (owner, approver) = (&s.upkeep.risk_owner, &s.upkeep.approver);
+        if let Some(span) = self.at(&["use", "approver"]).filter(|_| owner == approver) {
+            let message = "the risk owner approves the own risks";
+            let help = "author and approver must be two people";
+            self.report("same-person", span, message, "the same person", help);
+        }
+        if let Some(span) = self.at(&["use", "no_misuse"]).filter(|_| !s.misuse.is_empty()) {
+            let message = "misuse is declared, and said to be none";
+            let help = "remove `no_misuse`";
+            self.report("both-texts", span, message, "not so", help);
+        }
+    }
+
+    fn resolves<'n>(
+        &self,
+        path: &[&str],
+        what: &str,
+        name: Option<&str>,
+        known: &mut dyn Iterator<Item = &'n str>,
+    ) {
+        let known: Vec<&str> = known.collect();
+        let (Some(span), Some(name)) = (self.at(path), name) else { return };
+        if !known.contains(&name) {
+            self.reader.report(unresolved(span, what, name, known));
         }
     }
 

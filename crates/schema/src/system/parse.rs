@@ -7,7 +7,7 @@ use toml_edit::Document;
 
 use super::diagnostic::{Diagnostic, Spans, suggest};
 use super::reader::{Reader, Section};
-use super::{System, check, criteria, data, features, models, threats};
+use super::{System, Use, check, criteria, data, features, models, people, threats};
 
 /// The format tag of a declaration.
 pub const FORMAT: &str = "proofmark.system/1";
@@ -41,6 +41,7 @@ pub fn parse_spanned(text: &str) -> Result<(System, Spans), Vec<Diagnostic>> {
 fn read(root: &Section<'_>) -> System {
     root.only(&[
         "format", "system", "data", "features", "models", "threats", "criteria", "declared",
+        "people", "harms", "misuse", "use", "papers",
     ]);
     root.need("format", "format = \"proofmark.system/1\"");
     if let Some(format) = root.text("format").filter(|f| f != FORMAT) {
@@ -60,6 +61,11 @@ fn read(root: &Section<'_>) -> System {
         threats: root.sections("threats").iter().map(threats::read).collect(),
         criteria: root.sections("criteria").iter().map(criteria::read).collect(),
         declared: root.sections("declared").iter().filter_map(criteria::read_declared).collect(),
+        people: root.sections("people").iter().map(people::read_person).collect(),
+        harms: root.sections("harms").iter().map(people::read_harm).collect(),
+        misuse: root.sections("misuse").iter().map(people::read_misuse).collect(),
+        upkeep: root.section("use").map_or_else(Use::default, |s| people::read_use(&s)),
+        papers: root.sections("papers").iter().map(people::read_authored).collect(),
     };
     root.need("system", "[system]");
     if let Some(section) = root.section("system") {

@@ -24,6 +24,10 @@ pub(super) fn read(section: &Section<'_>) -> Threat {
         suite: section.text("suite").unwrap_or_else(|| SUITE_DEFAULT.to_owned()),
         models: section.texts("models").unwrap_or_default(),
         queries: section.whole("queries"),
+        actor: section.text("actor"),
+        harm: section.text("harm"),
+        attempts_per_year: read_attempts(section),
+        attempts_reason: section.text("attempts_reason"),
     };
     check_eps(section, &threat);
     section.refuse_repeats("models", &threat.models);
@@ -52,6 +56,20 @@ fn read_goal(section: &Section<'_>) -> Option<Goal> {
         section.refuse("goal-same", "to", message, "same as `from`", help);
     }
     Some(goal)
+}
+
+fn read_attempts(section: &Section<'_>) -> Option<[f64; 2]> {
+    let numbers = section.numbers("attempts_per_year")?;
+    section.need("attempts_reason", "attempts_reason = \"<where this range comes from>\"");
+    match numbers[..] {
+        [low, high] if 0.0 <= low && low <= high && high.is_finite() => Some([low, high]),
+        _ => {
+            let message = "`attempts_per_year` is a range: lowest and highest, not negative";
+            let help = "write e.g. `attempts_per_year = [50, 500]`";
+            section.refuse("bad-range", "attempts_per_year", message, "no range", help);
+            None
+        }
+    }
 }
 
 fn check_eps(section: &Section<'_>, threat: &Threat) {
@@ -93,4 +111,17 @@ const SCALES: [(&str, Scale); 4] =
     [("raw", Scale::Raw), ("bounds", Scale::Bounds), ("std", Scale::Std), ("0-255", Scale::U8)];
 const ACCESS: [(&str, Access); 3] =
     [("white-box", Access::WhiteBox), ("score", Access::Score), ("decision", Access::Decision)];
-const KEYS: [&str; 8] = ["norm", "eps", "scale", "goal", "access", "suite", "models", "queries"];
+const KEYS: [&str; 12] = [
+    "norm",
+    "eps",
+    "scale",
+    "goal",
+    "access",
+    "suite",
+    "models",
+    "queries",
+    "actor",
+    "harm",
+    "attempts_per_year",
+    "attempts_reason",
+];

@@ -72,6 +72,11 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         threats: vec![threat(args)?],
         criteria: Vec::new(),
         declared: std::collections::BTreeMap::new(),
+        people: Vec::new(),
+        harms: Vec::new(),
+        misuse: Vec::new(),
+        upkeep: Default::default(),
+        papers: Vec::new(),
     };
     ignore_unread(&mut system, &model);
     let mut project = Project {
@@ -135,6 +140,10 @@ fn threat(args: &Args) -> Outcome<Threat> {
         suite: args.suite.clone(),
         models: Vec::new(),
         queries: args.queries,
+        actor: None,
+        harm: None,
+        attempts_per_year: None,
+        attempts_reason: None,
     })
 }
 

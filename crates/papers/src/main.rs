@@ -1,0 +1,3 @@
+//! Worker that sets one paper as PDF.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Tests of the guard over real sockets.
