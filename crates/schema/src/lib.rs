@@ -4,7 +4,9 @@
 //! file, a clock or the environment: it parses and validates. Called by every other crate.
 
 pub mod attack;
+pub mod clock;
 pub mod duties;
+pub mod incident;
 pub mod measurement;
 pub mod plan;
 pub mod system;
