@@ -40,6 +40,16 @@ pub struct TreatmentsPredicate {
     pub arms: Vec<Arm>,
     /// What each measure changed.
     pub effects: Vec<Effect>,
+    /// Figures that belong to no arm: the share of witnesses that also fool the backup, and the
+    /// sheets of the models that stand in when the primary is out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<Measurement>,
+    /// Files kept in the artefact store: rows and witnesses of the arms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artefacts: Vec<ArtefactRef>,
+    /// Seed of every random stream.
+    #[serde(default)]
+    pub seed: u64,
     /// Remarks for people.
     pub notes: Vec<String>,
 }
@@ -61,6 +71,12 @@ pub struct Measure {
     /// Setting of the guard that turns it on, e.g. `release.decimals`, when it is a setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setting: Option<String>,
+    /// What it does, precisely, and what was built.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub what: String,
+    /// Why its effect was not measured, and what to do for it; `None` when it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_measured: Option<String>,
 }
 
 /// The legal order of measures (Art. 9(5)).
@@ -83,6 +99,9 @@ pub struct Arm {
     pub name: String,
     /// Measures that are on.
     pub on: Vec<String>,
+    /// What answers in this arm, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub what: String,
     /// Figures: clean, under the adaptive attack, per group, latency.
     pub measurements: Vec<Measurement>,
 }
@@ -105,6 +124,27 @@ pub struct Effect {
     pub confidence: f64,
     /// Rows compared.
     pub n: u64,
+    /// Rows that are good with the measure only.
+    #[serde(default)]
+    pub gained: u64,
+    /// Rows that are good without the measure only.
+    #[serde(default)]
+    pub lost: u64,
+    /// Arm with the measure, e.g. `only vote` or `all`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub with: String,
+    /// Arm without it, e.g. `none` or `without vote`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub without: String,
+    /// Threat, for robust figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threat: Option<String>,
+    /// Budget, for robust figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
+    /// How the interval is made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
     /// What that says.
     pub says: Says,
 }
@@ -121,6 +161,28 @@ pub enum Says {
     NoMeasuredEffect,
 }
 
+impl Says {
+    /// What an interval of a difference says, for a figure of which more is better.
+    pub fn of(lower: f64, upper: f64) -> Self {
+        if lower > 0.0 {
+            Self::Better
+        } else if upper < 0.0 {
+            Self::Worse
+        } else {
+            Self::NoMeasuredEffect
+        }
+    }
+
+    /// The same in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::NoMeasuredEffect => "no measured effect",
+        }
+    }
+}
+
 /// Every statement of treatments in the log, in log order.
 ///
 /// # Errors
@@ -130,4 +192,23 @@ pub fn treatments(
     store: &Store,
 ) -> Result<Vec<Logged<TreatmentsPredicate>>, RegisterError> {
     events::logged(log, store, &EntryKind::Treatment, TREATMENTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_interval_that_leaves_zero_out_speaks_of_an_effect() {
+        for (lower, upper, says) in [
+            (0.01, 0.2, Says::Better),
+            (-0.2, -0.01, Says::Worse),
+            (-0.1, 0.1, Says::NoMeasuredEffect),
+            (0.0, 0.3, Says::NoMeasuredEffect),
+            (-0.3, 0.0, Says::NoMeasuredEffect),
+            (f64::NAN, f64::NAN, Says::NoMeasuredEffect),
+        ] {
+            assert_eq!(Says::of(lower, upper), says, "{lower} {upper}");
+        }
+    }
 }

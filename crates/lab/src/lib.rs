@@ -18,4 +18,5 @@ pub mod stream;
 pub mod target;
 #[cfg(test)]
 mod toys;
+pub mod treatment;
 pub mod validity;

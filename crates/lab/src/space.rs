@@ -118,6 +118,25 @@ impl Space {
         Self::new(&vec![column; dims], scale)
     }
 
+    /// The same space with a narrower box; unit and deployed type stay, so budgets mean the same.
+    ///
+    /// # Errors
+    /// [`SpaceError::Bounds`] where the limits leave no value of the box.
+    pub fn within(&self, limits: &[(f64, f64)]) -> Result<Self, SpaceError> {
+        let mut narrow = self.clone();
+        for (index, (axis, &(low, high))) in narrow.axes.iter_mut().zip(limits).enumerate() {
+            let (lower, upper) = (axis.lower.max(low), axis.upper.min(high));
+            if lower.is_nan() || upper.is_nan() || lower > upper {
+                return Err(SpaceError::Bounds { index, lower, upper });
+            }
+            (axis.lower, axis.upper) = (lower, upper);
+            if let Some(grid) = &mut axis.grid {
+                grid.limit(lower, upper);
+            }
+        }
+        Ok(narrow)
+    }
+
     /// Number of coordinates.
     pub fn dims(&self) -> usize {
         self.axes.len()
@@ -424,9 +443,14 @@ impl Grid {
             Ratio { num: step.num * unit.den, den: step.den * unit.num }
         };
         let mut grid = Self { origin, step, scaled, first: 0, last: 0 };
-        grid.first = (grid.coordinate(column.lower) - 1e-6).ceil().clamp(-K_MAX, K_MAX) as i64;
-        grid.last = (grid.coordinate(column.upper) + 1e-6).floor().clamp(-K_MAX, K_MAX) as i64;
+        grid.limit(column.lower, column.upper);
         Some(grid)
+    }
+
+    /// Keeps the values between two limits.
+    fn limit(&mut self, lower: f64, upper: f64) {
+        self.first = (self.coordinate(lower) - 1e-6).ceil().clamp(-K_MAX, K_MAX) as i64;
+        self.last = (self.coordinate(upper) + 1e-6).floor().clamp(-K_MAX, K_MAX) as i64;
     }
 
     fn coordinate(&self, v: f64) -> f64 {

@@ -10,6 +10,7 @@ mod brier;
 mod calibration;
 mod confusion;
 mod meld;
+mod paired;
 mod quantile;
 mod special;
 
@@ -22,6 +23,7 @@ pub use brier::{brier, brier_rows};
 pub use calibration::{Bin, Calibration};
 pub use confusion::Confusion;
 pub use meld::{DRAWS, melded};
+pub use paired::Paired;
 pub use quantile::{bounded_mean, quantile};
 pub use special::{beta_inc, beta_quantile, ln_gamma, normal_cdf, normal_quantile};
 

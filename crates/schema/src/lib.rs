@@ -7,6 +7,7 @@ pub mod attack;
 pub mod clock;
 pub mod duties;
 pub mod incident;
+pub mod input_schema;
 pub mod measurement;
 pub mod plan;
 pub mod system;

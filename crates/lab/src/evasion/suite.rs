@@ -93,6 +93,19 @@ impl Suite {
         Self { id: id.to_string(), edition, attacks }
     }
 
+    /// The same suite with one more attack before all others: it gets every row.
+    pub fn led_by(mut self, attack: Box<dyn Attack>) -> Self {
+        self.attacks.insert(0, attack);
+        self.id = format!("adaptive-{}", self.id);
+        self
+    }
+
+    /// The same suite with one more attack for the rows that the others left standing.
+    pub fn followed_by(mut self, attack: Box<dyn Attack>) -> Self {
+        self.attacks.push(attack);
+        self
+    }
+
     /// Edition of a named suite, for plans.
     pub fn edition_of(name: &str) -> Option<u32> {
         PLANS.iter().find(|p| p.id == name).map(|p| p.edition)

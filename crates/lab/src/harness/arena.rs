@@ -186,6 +186,11 @@ impl<'a> Arena<'a> {
         self.case.oracle.clean(self.seats[seat].row)
     }
 
+    /// Data row of a seat.
+    pub fn row(&self, seat: usize) -> usize {
+        self.seats[seat].row
+    }
+
     /// Label of a seat.
     pub fn label(&self, seat: usize) -> usize {
         self.seats[seat].label

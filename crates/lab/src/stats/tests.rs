@@ -74,6 +74,24 @@ fn paired_comparison_matches_scipy() {
 }
 
 #[test]
+fn differences_of_paired_shares_match_an_independent_reading_of_the_paper() {
+    let golden: Value =
+        serde_json::from_str(include_str!("../../tests/golden/paired.json")).unwrap();
+    for case in golden["newcombe"].as_array().unwrap() {
+        let count = |name: &str| case[name].as_u64().unwrap();
+        let paired = Paired {
+            both: count("both"),
+            first: count("first"),
+            second: count("second"),
+            neither: count("neither"),
+        };
+        let interval = paired.newcombe(number(case, "confidence"));
+        close(interval.lower, number(case, "lower"), &format!("{paired:?}"));
+        close(interval.upper, number(case, "upper"), &format!("{paired:?}"));
+    }
+}
+
+#[test]
 fn the_area_under_the_curve_matches_scikit_learn_and_the_definition_of_its_variance() {
     for case in golden()["auc"].as_array().unwrap() {
         let positive: Vec<bool> = indices(&case["labels"]).iter().map(|&l| l == 1).collect();
