@@ -21,6 +21,7 @@ pub mod history;
 pub mod html;
 pub mod judge;
 pub mod matrix;
+pub mod order;
 pub mod plan;
 pub mod predicate;
 pub mod register;

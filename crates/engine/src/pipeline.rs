@@ -12,11 +12,13 @@ mod narrow;
 mod open;
 mod rows;
 mod score;
+mod serve;
 mod whole;
 
 use std::sync::OnceLock;
 
 pub(crate) use rows::pick_rows;
+pub use serve::Serving;
 pub use whole::{Gradients, gradient_of, run_batched};
 
 use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile};

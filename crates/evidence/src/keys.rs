@@ -179,6 +179,44 @@ impl LogKey {
         save(fs, path, how, &pair.to_pkcs8_der().map_err(|_| KeyError::Encoding)?)
     }
 
+    /// Writes a new key file that a program can read unattended: unencrypted, mode 0600.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the file exists or cannot be written.
+    pub fn save_unattended(&self, fs: &dyn Fs, path: &Path) -> Result<(), KeyError> {
+        if path.exists() {
+            return Err(KeyError::Exists(path.to_owned()));
+        }
+        let pair = ed25519_dalek::pkcs8::KeypairBytes {
+            secret_key: self.key.to_bytes(),
+            public_key: None,
+        };
+        let der = pair.to_pkcs8_der().map_err(|_| KeyError::Encoding)?;
+        let pem = der.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| KeyError::Encoding)?;
+        Ok(durable::write_private(fs, path, pem.as_bytes())?)
+    }
+
+    /// Reads a key file of [`LogKey::save_unattended`]. Whoever can read the file can sign as
+    /// this log, so it must belong to one log only and be readable by its owner alone.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it is not such a key, or others can read it.
+    pub fn load_unattended(path: &Path) -> Result<Self, KeyError> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let facts = std::fs::metadata(path).map_err(DurableError::at("inspect", path))?;
+            if facts.permissions().mode() & 0o077 != 0 {
+                return Err(KeyError::Shared(path.to_owned()));
+            }
+        }
+        let bytes = Zeroizing::new(durable::read_bounded(path, KEY_FILE_BYTES_MAX)?);
+        let wrong = || KeyError::Private(path.to_owned());
+        let pem = std::str::from_utf8(&bytes).map_err(|_| wrong())?;
+        let key = ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map_err(|_| wrong())?;
+        Ok(Self { key, demo: false })
+    }
+
     /// The public half.
     pub fn public(&self) -> LogPublicKey {
         LogPublicKey(self.key.verifying_key())
@@ -292,6 +330,9 @@ pub enum KeyError {
     /// Not a public key of the expected kind.
     #[error("not a public key in PEM form for {0}")]
     Public(&'static str),
+    /// A key of an unattended program that others can read.
+    #[error("`{}` can be read by others; take their rights away (chmod 600)", .0.display())]
+    Shared(PathBuf),
     /// A key that cannot be written.
     #[error("this key cannot be encoded; please report this as a bug")]
     Encoding,
@@ -425,6 +466,22 @@ mod tests {
             log.save(&OsFs, &dir.path().join("e"), Protection::Passphrase("")),
             Err(KeyError::PassphraseEmpty)
         ));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn unattended_keys_are_private_or_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.key");
+        let key = LogKey::generate().unwrap();
+        key.save_unattended(&OsFs, &path).unwrap();
+        assert_eq!(LogKey::load_unattended(&path).unwrap().public(), key.public());
+        assert!(matches!(key.save_unattended(&OsFs, &path), Err(KeyError::Exists(_))));
+        assert!(matches!(LogKey::load(&path, None), Err(KeyError::DemoName(_))));
+        let open = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&path, open).unwrap();
+        assert!(matches!(LogKey::load_unattended(&path), Err(KeyError::Shared(_))));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The one form of time in evidence: RFC 3339 in UTC with a `Z`.
 //!
-//! Owns the check of that form. Must never read a clock. Called wherever a time is taken in.
+//! Owns the check of that form and its reading as a number. Must never read a clock. Called wherever a time is taken in.
 
 /// A checked RFC 3339 instant in UTC, e.g. `2026-11-22T15:00:00Z` (a fraction is allowed).
 ///
@@ -43,6 +43,32 @@ pub fn check(text: &str) -> Result<(), TimeError> {
     Ok(())
 }
 
+/// Milliseconds since 1970-01-01T00:00:00Z, rounded down; a leap second counts as the next
+/// second. `None` for what [`check`] refuses.
+pub fn millis(text: &str) -> Option<i64> {
+    check(text).ok()?;
+    let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
+    let number = |part: &str, from, to| field(part, from, to).map(i64::from);
+    let (year, month, day) = (number(date, 0, 4)?, number(date, 5, 7)?, number(date, 8, 10)?);
+    // Days since the epoch, counting years from March so that a leap day ends its year.
+    let years = if month > 2 { year } else { year - 1 };
+    let era_year = years.rem_euclid(400);
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    let day_of_era = era_year * 365 + era_year / 4 - era_year / 100 + day_of_year;
+    let days = years.div_euclid(400) * DAYS_PER_ERA + day_of_era - DAYS_TO_EPOCH;
+    let seconds = days * 86_400
+        + number(clock, 0, 2)? * 3_600
+        + number(clock, 3, 5)? * 60
+        + number(clock, 6, 8)?;
+    let digits: String = clock.get(9..).unwrap_or_default().chars().chain("000".chars()).collect();
+    Some(seconds * 1_000 + digits.get(..3)?.parse::<i64>().ok()?)
+}
+
+/// Days of 400 Gregorian years.
+const DAYS_PER_ERA: i64 = 146_097;
+/// Days from 0000-03-01 to 1970-01-01.
+const DAYS_TO_EPOCH: i64 = 719_468;
+
 /// A time that is not in the one form.
 #[derive(Debug, thiserror::Error)]
 pub enum TimeError {
@@ -63,6 +89,22 @@ fn at(text: &str, index: usize) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_are_those_of_date() {
+        // `date -u -d <time> +%s`
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59.999Z", -1),
+            ("2000-02-29T12:00:00Z", 951_825_600_000),
+            ("2000-03-01T00:00:00Z", 951_868_800_000),
+            ("2026-11-22T18:10:00.25Z", 1_795_371_000_250),
+            ("2100-03-01T00:00:00.0019Z", 4_107_542_400_001),
+        ] {
+            assert_eq!(millis(text), Some(expected), "{text}");
+        }
+        assert_eq!(millis("2026-11-22"), None);
+    }
 
     #[test]
     fn only_utc_instants_pass() {

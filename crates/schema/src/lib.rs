@@ -8,6 +8,7 @@ pub mod clock;
 pub mod duties;
 pub mod incident;
 pub mod input_schema;
+pub mod guard;
 pub mod measurement;
 pub mod plan;
 pub mod system;

@@ -6,3 +6,9 @@
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
+
+pub mod breaker;
+pub mod local;
+pub mod recorder;
+pub mod scorer;
+pub mod state;

@@ -231,7 +231,10 @@ pub(super) fn fixed_batch(graph: &Graph) -> Option<usize> {
 }
 
 /// The declared output, past a `ZipMap`, which only renames columns.
-fn choose_output(graph: &Graph, options: &PipelineOptions) -> Result<String, EngineError> {
+pub(super) fn choose_output(
+    graph: &Graph,
+    options: &PipelineOptions,
+) -> Result<String, EngineError> {
     let chosen = match &options.output {
         Some(name) => graph.outputs.iter().find(|o| o.name == *name).ok_or_else(|| {
             let known: Vec<&str> = graph.outputs.iter().map(|o| o.name.as_str()).collect();
@@ -254,7 +257,7 @@ fn choose_output(graph: &Graph, options: &PipelineOptions) -> Result<String, Eng
     })
 }
 
-fn info_of(graph: &Graph, name: &str) -> ValueInfo {
+pub(super) fn info_of(graph: &Graph, name: &str) -> ValueInfo {
     let declared = graph.outputs.iter().find(|o| o.name == name).cloned();
     declared.unwrap_or(ValueInfo { name: name.to_string(), dtype: Some(DType::F32), shape: None })
 }

@@ -144,7 +144,7 @@ pub fn gradient_of(
 }
 
 /// The engine asked for, or the reference where rten lacks something.
-fn compile_whole(
+pub(super) fn compile_whole(
     graph: &Graph,
     kind: EngineKind,
 ) -> Result<(Box<dyn crate::engine::Program>, EngineFacts), EngineError> {
