@@ -11,5 +11,6 @@ pub mod input_schema;
 pub mod guard;
 pub mod measurement;
 pub mod plan;
+pub mod risk;
 pub mod system;
 pub mod taxonomy;
