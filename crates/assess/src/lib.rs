@@ -10,6 +10,7 @@
 )]
 
 pub mod assessment;
+pub mod currency;
 pub mod document;
 pub mod dossier;
 pub mod drill;
@@ -26,6 +27,7 @@ pub mod plan;
 pub mod predicate;
 pub mod register;
 pub mod registration;
+pub mod risk;
 pub mod runner;
 pub mod svg;
 pub mod treatment;
