@@ -29,5 +29,6 @@ pub mod register;
 pub mod registration;
 pub mod risk;
 pub mod runner;
+pub mod standing;
 pub mod svg;
 pub mod treatment;

@@ -1,0 +1,161 @@
+//! Measures: what was measured about them, and whether they are in force.
+//!
+//! Owns the rule that a measured effect counts only where the measure is taken: a file of it is
+//! among the current files, or its setting is on in the guard's policy. Must never count an effect
+//! whose interval holds zero. Called by `overview`, the matrix and the papers.
+
+use proofmark_schema::measurement::AssetDigest;
+
+use super::{Present, World};
+use crate::events::Logged;
+use crate::risk::Treatment;
+use crate::treatment::{Effect, Measure, Says, TreatmentsPredicate};
+
+/// A measure of the last `harden` that knew it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Measure.
+    pub measure: Measure,
+    /// What it changed.
+    pub effects: Vec<Effect>,
+    /// Digest of the statement, hex.
+    pub statement: String,
+    /// Id of the statement's predicate.
+    pub id: String,
+    /// When it was logged.
+    pub time: String,
+    /// Whether it is in force, and how, or why not.
+    pub force: Force,
+}
+
+/// Whether a measure is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// In force: by which file or setting.
+    On(String),
+    /// Not in force, or measured on other files: why.
+    Off(String),
+}
+
+/// A treatment of a risk with what was measured about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taken {
+    /// As it was chosen.
+    pub treatment: Treatment,
+    /// What was measured; `None` when it names no measure, or one that was never measured.
+    pub measured: Option<Measured>,
+}
+
+/// Every measure, each as last measured, in the order they were first measured.
+pub fn measures(world: &World, present: &Present<'_>) -> Vec<Measured> {
+    let mut found: Vec<Measured> = Vec::new();
+    for logged in &world.treatments {
+        for measure in &logged.said.measures {
+            let measured = measured(logged, measure, world, present);
+            match found.iter_mut().find(|m| m.measure.id == measure.id) {
+                Some(older) => *older = measured,
+                None => found.push(measured),
+            }
+        }
+    }
+    found
+}
+
+/// A treatment with what was measured about it.
+pub fn taken(world: &World, present: &Present<'_>, treatment: &Treatment) -> Taken {
+    let wanted = treatment.measure.as_deref();
+    let all = measures(world, present);
+    let measured = wanted.and_then(|id| all.into_iter().find(|m| m.measure.id == id));
+    Taken { treatment: treatment.clone(), measured }
+}
+
+impl Force {
+    /// Whether it is in force.
+    pub fn is_on(&self) -> bool {
+        matches!(self, Self::On(_))
+    }
+
+    /// How, or why not.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::On(words) | Self::Off(words) => words,
+        }
+    }
+}
+
+impl Measured {
+    /// One line per effect: figure, difference with its interval, and what that says.
+    pub fn lines(&self) -> Vec<String> {
+        self.effects.iter().map(line).collect()
+    }
+
+    /// Effects on one of these figures that are better.
+    pub fn better<'a>(&'a self, metrics: &'a [String]) -> impl Iterator<Item = &'a Effect> {
+        let on = |e: &&Effect| metrics.contains(&e.metric) && e.says == Says::Better;
+        self.effects.iter().filter(on)
+    }
+}
+
+/// An effect in words; an interval that holds zero is called no measured effect.
+pub fn line(effect: &Effect) -> String {
+    let Effect { metric, difference, lower, upper, .. } = effect;
+    let says = match effect.says {
+        Says::Better => "better",
+        Says::Worse => "WORSE",
+        Says::NoMeasuredEffect => "no measured effect",
+    };
+    format!("{metric} {difference:+.4} [{lower:+.4}, {upper:+.4}]: {says}")
+}
+
+fn measured(
+    logged: &Logged<TreatmentsPredicate>,
+    measure: &Measure,
+    world: &World,
+    present: &Present<'_>,
+) -> Measured {
+    let said = &logged.said;
+    Measured {
+        measure: measure.clone(),
+        effects: said.effects.iter().filter(|e| e.measure == measure.id).cloned().collect(),
+        statement: logged.stored.statement.hex(),
+        id: said.id.clone(),
+        time: logged.time.clone(),
+        force: force(said, measure, world, present),
+    }
+}
+
+fn force(
+    said: &TreatmentsPredicate,
+    measure: &Measure,
+    world: &World,
+    present: &Present<'_>,
+) -> Force {
+    let changed = |kind: &str| other(&said.assets, present.assets, kind);
+    if let Some(name) = changed("data/") {
+        return Force::Off(format!("its effect was measured on another `{name}`"));
+    }
+    let taken = measure
+        .artefacts
+        .iter()
+        .find_map(|file| present.assets.iter().find(|asset| asset.sha256 == file.sha256));
+    if let Some(asset) = taken {
+        return Force::On(format!("its file is `{}`", asset.name));
+    }
+    let Some(setting) = &measure.setting else {
+        return Force::Off("none of its files is among the declared ones".to_owned());
+    };
+    if let Some(name) = changed("model/") {
+        return Force::Off(format!("its effect was measured on another `{name}`"));
+    }
+    match world.guard.as_ref().map(|g| g.settings.get(setting)) {
+        None => Force::Off("no guard has recorded its policy".to_owned()),
+        Some(None) => Force::Off(format!("the guard's policy does not set `{setting}`")),
+        Some(Some(value)) => Force::On(format!("the guard sets `{setting} = {value}`")),
+    }
+}
+
+/// The first measured file of that kind that is not what lies there now.
+fn other<'a>(then: &'a [AssetDigest], now: &[AssetDigest], kind: &str) -> Option<&'a str> {
+    let of_kind = then.iter().filter(|a| a.name.starts_with(kind));
+    of_kind.map(|a| (a, now.contains(a))).find(|(_, same)| !same).map(|(a, _)| a.name.as_str())
+}

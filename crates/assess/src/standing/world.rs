@@ -1,0 +1,139 @@
+//! Everything the log tells that an overview needs, read once.
+//!
+//! Owns the reading of the parts and their common form for what happens at run time. Must never
+//! look at files or the clock. Called by the command line, then handed to `overview`, the matrix,
+//! the gate and `due`.
+
+use std::collections::BTreeMap;
+
+use proofmark_evidence::log::Log;
+use proofmark_evidence::store::Store;
+use proofmark_schema::guard::{GuardState, StateEvent};
+use proofmark_schema::risk::seeds;
+use proofmark_schema::system::System;
+use proofmark_schema::taxonomy::ThreatClass;
+
+use crate::assessment::{self, AssessError, Assessment};
+use crate::drill::{self, DrillPredicate};
+use crate::events::Logged;
+use crate::history::{self, RunRecord};
+use crate::risk::{self, Risk, Risks};
+use crate::treatment::{self, TreatmentsPredicate};
+
+/// The log, folded for the register.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Every run, ended or not.
+    pub runs: Vec<RunRecord>,
+    /// The last run that ended.
+    pub last: Option<Assessment>,
+    /// Declarations of the runs that acceptances rest on, by run.
+    pub declared_then: BTreeMap<String, System>,
+    /// The register of risks.
+    pub risks: Risks,
+    /// Measures with their measured effect.
+    pub treatments: Vec<Logged<TreatmentsPredicate>>,
+    /// Journals of drills.
+    pub drills: Vec<Logged<DrillPredicate>>,
+    /// What happened at run time and touches risks: handed in by those who read incidents and the
+    /// guard's own log.
+    pub triggers: Vec<Trigger>,
+    /// The guard's policy as last recorded, handed in likewise.
+    pub guard: Option<GuardFacts>,
+}
+
+/// Something at run time that re-opens risks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trigger {
+    /// Time.
+    pub time: String,
+    /// Kind.
+    pub kind: TriggerKind,
+    /// In words.
+    pub what: String,
+    /// Next command.
+    pub next: String,
+    /// Rows whose risks it touches.
+    pub rows: Vec<ThreatClass>,
+    /// Risks it names.
+    pub risks: Vec<String>,
+    /// Whether it still goes on.
+    pub open: bool,
+}
+
+/// Kind of a trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TriggerKind {
+    /// The guard fell back to SAFE or STOPPED.
+    Guard,
+    /// An incident.
+    Incident,
+}
+
+/// The guard's policy as last recorded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GuardFacts {
+    /// Time.
+    pub time: String,
+    /// SHA-256 of the policy, hex.
+    pub policy: String,
+    /// Settings that are on, by their dotted name, e.g. `release.decimals`, with their value.
+    pub settings: BTreeMap<String, String>,
+    /// Model files it serves: name, SHA-256.
+    pub models: Vec<(String, String)>,
+}
+
+impl Trigger {
+    /// A change of the guard's state, when it is a fall to SAFE or STOPPED.
+    pub fn guard(event: &StateEvent) -> Option<Self> {
+        if !matches!(event.to, GuardState::Safe | GuardState::Stopped) {
+            return None;
+        }
+        Some(Self {
+            time: event.time.clone(),
+            kind: TriggerKind::Guard,
+            what: format!("the guard went from {} to {}: {}", event.from, event.to, event.cause),
+            next: "proofmark guard status".to_owned(),
+            rows: seeds().touched_by_guard.clone(),
+            risks: Vec::new(),
+            open: false,
+        })
+    }
+
+    /// Whether it touches that risk.
+    pub fn touches(&self, risk: &Risk) -> bool {
+        self.risks.contains(&risk.id)
+            || risk.scenario.row.is_some_and(|row| self.rows.contains(&row))
+    }
+}
+
+impl World {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// [`AssessError`] if the log is damaged or a statement is gone.
+    pub fn read(log: &Log, store: &Store) -> Result<Self, AssessError> {
+        let runs = history::history(log, store)?;
+        let ended = runs.iter().rev().find(|r| r.ended.is_some());
+        let last = ended.map(|r| assessment::load(log, store, &r.run)).transpose()?;
+        let risks = risk::risks(log, store)?;
+        let mut declared_then = BTreeMap::new();
+        let rested_on = risks.risks.iter().filter_map(|r| r.acceptance.as_ref()?.said.run.clone());
+        for run in rested_on {
+            if let Some(record) = runs.iter().find(|r| r.run == run) {
+                let system = history::plan_statement(store, record.plan)?.system;
+                declared_then.insert(run, system);
+            }
+        }
+        Ok(Self {
+            last,
+            declared_then,
+            risks,
+            treatments: treatment::treatments(log, store)?,
+            drills: drill::drills(log, store)?,
+            triggers: Vec::new(),
+            guard: None,
+            runs,
+        })
+    }
+}
