@@ -18,6 +18,7 @@ pub mod events;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+pub mod guard_events;
 pub mod history;
 pub mod html;
 pub mod judge;

@@ -6,9 +6,9 @@
 pub mod attack;
 pub mod clock;
 pub mod duties;
+pub mod guard;
 pub mod incident;
 pub mod input_schema;
-pub mod guard;
 pub mod measurement;
 pub mod plan;
 pub mod risk;

@@ -62,11 +62,7 @@ impl<'a> Vote<'a> {
     ///
     /// # Errors
     /// See [`VoteError`].
-    pub fn new(
-        first: Member<'a>,
-        second: Member<'a>,
-        rule: VoteRule,
-    ) -> Result<Self, VoteError> {
+    pub fn new(first: Member<'a>, second: Member<'a>, rule: VoteRule) -> Result<Self, VoteError> {
         let (a, b) = (first.oracle, second.oracle);
         if a.rows() != b.rows() || a.classes() != b.classes() {
             return Err(VoteError::Shape);
@@ -131,8 +127,7 @@ impl<'a> Vote<'a> {
             VoteRule::Conservative { to } => {
                 // How far both are from `to`; the decision itself fixes the sign.
                 let toward = margin(to);
-                let toward =
-                    if decided == to { toward.max(LEAST) } else { toward.min(-LEAST) };
+                let toward = if decided == to { toward.max(LEAST) } else { toward.min(-LEAST) };
                 if classes == 2 {
                     let adverse = usize::from(to == 0);
                     let mut scores = vec![toward; 2];
@@ -186,7 +181,13 @@ impl<'a> Vote<'a> {
             let b = second.as_ref().map(|s| (s.loss[at], back(&s.grad[slice.clone()])));
             // The loss is to be increased: the lower one is the model that still holds.
             let (value, grad) = match (a, b) {
-                (Some(a), Some(b)) => if b.0 < a.0 { b } else { a },
+                (Some(a), Some(b)) => {
+                    if b.0 < a.0 {
+                        b
+                    } else {
+                        a
+                    }
+                }
                 (Some(one), None) | (None, Some(one)) => one,
                 (None, None) => {
                     return Err(OracleError { reason: "neither model has a gradient".into() });
