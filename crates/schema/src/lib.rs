@@ -10,6 +10,7 @@ pub mod guard;
 pub mod incident;
 pub mod input_schema;
 pub mod measurement;
+pub mod paper;
 pub mod plan;
 pub mod risk;
 pub mod system;
