@@ -11,6 +11,7 @@
 
 pub mod assessment;
 pub mod currency;
+pub mod clock;
 pub mod document;
 pub mod dossier;
 pub mod drill;
@@ -21,6 +22,7 @@ mod fixture;
 pub mod guard_events;
 pub mod history;
 pub mod html;
+pub mod incident;
 pub mod judge;
 pub mod matrix;
 pub mod order;
