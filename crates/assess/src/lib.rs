@@ -10,8 +10,8 @@
 )]
 
 pub mod assessment;
-pub mod currency;
 pub mod clock;
+pub mod currency;
 pub mod document;
 pub mod dossier;
 pub mod drill;
