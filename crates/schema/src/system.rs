@@ -12,7 +12,7 @@ mod features;
 mod models;
 mod parse;
 mod people;
-mod reader;
+pub mod reader;
 mod template;
 mod threats;
 

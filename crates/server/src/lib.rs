@@ -9,6 +9,7 @@
 
 pub mod breaker;
 pub mod local;
+pub mod policy;
 pub mod recorder;
 pub mod scorer;
 pub mod state;

@@ -25,7 +25,7 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A diagnostic with one underline.
-    pub(super) fn new(
+    pub fn new(
         code: &'static str,
         span: Range<usize>,
         message: impl Into<String>,

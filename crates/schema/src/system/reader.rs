@@ -1,7 +1,8 @@
 //! Typed access to one table of a declaration, collecting every problem.
 //!
 //! Owns presence, type and unknown-key checks. Must never know what a key means: the sections
-//! do. A value's span is kept only when it was read well, so later checks never pile up.
+//! do. A value's span is kept only when it was read well, so later checks never pile up. Called by
+//! the sections of the declaration and by the policy of the guard.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,27 +13,40 @@ use toml_edit::{Array, Item, Key, TableLike, Value};
 use super::diagnostic::{Diagnostic, Spans, list, nearest, suggest};
 
 /// Problems and spans gathered so far.
-#[derive(Default)]
-pub(super) struct Reader {
+#[derive(Debug)]
+pub struct Reader {
+    document: &'static str,
     problems: RefCell<Vec<Diagnostic>>,
     spans: RefCell<Spans>,
     written: RefCell<BTreeSet<Vec<String>>>,
 }
 
+impl Default for Reader {
+    fn default() -> Self {
+        Self::of("the declaration")
+    }
+}
+
 impl Reader {
+    /// A reader of a document that messages call `document`, e.g. `the policy`.
+    pub fn of(document: &'static str) -> Self {
+        let (problems, spans) = (RefCell::default(), RefCell::default());
+        Self { document, problems, spans, written: RefCell::default() }
+    }
+
     /// Adds a problem.
-    pub(super) fn report(&self, problem: Diagnostic) {
+    pub fn report(&self, problem: Diagnostic) {
         self.problems.borrow_mut().push(problem);
     }
 
     /// Whether a value was written, be it well or not.
-    pub(super) fn was_written(&self, path: &[&str]) -> bool {
+    pub fn was_written(&self, path: &[&str]) -> bool {
         let path: Vec<String> = path.iter().map(|p| (*p).to_owned()).collect();
         self.written.borrow().contains(&path)
     }
 
     /// Span of a value that was read well.
-    pub(super) fn span(&self, path: &[&str]) -> Option<Range<usize>> {
+    pub fn span(&self, path: &[&str]) -> Option<Range<usize>> {
         self.spans.borrow().of(path)
     }
 
@@ -42,17 +56,17 @@ impl Reader {
     }
 
     /// Remembers where a value or a section stands.
-    pub(super) fn keep(&self, path: Vec<String>, span: Range<usize>) {
+    pub fn keep(&self, path: Vec<String>, span: Range<usize>) {
         self.spans.borrow_mut().insert(path, span);
     }
 
     /// Forgets a value that was refused after all, so that no later check builds on it.
-    pub(super) fn forget(&self, path: &[String]) {
+    pub fn forget(&self, path: &[String]) {
         self.spans.borrow_mut().remove(path);
     }
 
     /// All problems, in the order of the text, and the spans.
-    pub(super) fn finish(self) -> (Vec<Diagnostic>, Spans) {
+    pub fn finish(self) -> (Vec<Diagnostic>, Spans) {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|p| p.span.start);
         (problems, self.spans.into_inner())
@@ -60,23 +74,23 @@ impl Reader {
 }
 
 /// One table, with the keys it may hold.
-pub(super) struct Section<'r> {
+pub struct Section<'r> {
     reader: &'r Reader,
     path: Vec<String>,
     table: &'r dyn TableLike,
     /// Where the section's name stands.
-    pub(super) span: Range<usize>,
+    pub span: Range<usize>,
 }
 
 impl<'r> Section<'r> {
     /// Opens the root of a document.
-    pub(super) fn root(reader: &'r Reader, table: &'r dyn TableLike) -> Self {
+    pub fn root(reader: &'r Reader, table: &'r dyn TableLike) -> Self {
         Self { reader, path: Vec::new(), table, span: 0..0 }
     }
 
     /// Path of the section, as in a header.
-    pub(super) fn title(&self) -> String {
-        if self.path.is_empty() { "the declaration".into() } else { self.path.join(".") }
+    pub fn title(&self) -> String {
+        if self.path.is_empty() { self.reader.document.into() } else { self.path.join(".") }
     }
 
     /// The section for messages.
@@ -85,12 +99,12 @@ impl<'r> Section<'r> {
     }
 
     /// The section's own name.
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.path.last().map_or("", String::as_str)
     }
 
     /// Refuses keys that are not in `known`.
-    pub(super) fn only(&self, known: &[&str]) {
+    pub fn only(&self, known: &[&str]) {
         for (key, item) in self.table.iter() {
             self.reader.written.borrow_mut().insert(self.path_of(key));
             if known.contains(&key) || item.is_none() {
@@ -107,17 +121,17 @@ impl<'r> Section<'r> {
     }
 
     /// Names of the entries, in order.
-    pub(super) fn keys(&self) -> Vec<&'r str> {
+    pub fn keys(&self) -> Vec<&'r str> {
         self.table.iter().filter(|(_, item)| !item.is_none()).map(|(key, _)| key).collect()
     }
 
     /// Whether the key is written.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.table.get(key).is_some_and(|item| !item.is_none())
     }
 
     /// Reports `key` as missing when it is; `example` is the line to write.
-    pub(super) fn need(&self, key: &str, example: &str) -> bool {
+    pub fn need(&self, key: &str, example: &str) -> bool {
         let has = self.has(key);
         if !has {
             let message = format!("`{key}` is missing in {}", self.place());
@@ -130,19 +144,19 @@ impl<'r> Section<'r> {
     }
 
     /// Span of the value of a key, else of the section.
-    pub(super) fn value_span(&self, key: &str) -> Range<usize> {
+    pub fn value_span(&self, key: &str) -> Range<usize> {
         let item = self.table.get(key).and_then(Item::span);
         item.unwrap_or_else(|| self.key_span(key))
     }
 
     /// Span of a key, else of the section.
-    pub(super) fn key_span(&self, key: &str) -> Range<usize> {
+    pub fn key_span(&self, key: &str) -> Range<usize> {
         let found = self.table.get_key_value(key).and_then(|(k, _): (&Key, _)| k.span());
         found.unwrap_or_else(|| self.span.clone())
     }
 
     /// Adds a problem at the value of `key`.
-    pub(super) fn refuse(
+    pub fn refuse(
         &self,
         code: &'static str,
         key: &str,
@@ -156,7 +170,7 @@ impl<'r> Section<'r> {
     }
 
     /// Adds a problem at the section's own name.
-    pub(super) fn refuse_name(
+    pub fn refuse_name(
         &self,
         code: &'static str,
         message: impl Into<String>,
@@ -168,7 +182,7 @@ impl<'r> Section<'r> {
     }
 
     /// Refuses a list that names something twice, and underlines both places.
-    pub(super) fn refuse_repeats(&self, key: &str, list: &[String]) {
+    pub fn refuse_repeats(&self, key: &str, list: &[String]) {
         for (index, text) in list.iter().enumerate() {
             let Some(first) = list.iter().take(index).position(|t| t == text) else { continue };
             let at = |i: usize| {
@@ -185,12 +199,12 @@ impl<'r> Section<'r> {
     }
 
     /// Elements of the list under `key`; `None` when it is no list.
-    pub(super) fn count(&self, key: &str) -> Option<usize> {
+    pub fn count(&self, key: &str) -> Option<usize> {
         self.table.get(key)?.as_array().map(Array::len)
     }
 
     /// The table under `key`, when it is there.
-    pub(super) fn section(&self, key: &str) -> Option<Section<'r>> {
+    pub fn section(&self, key: &str) -> Option<Section<'r>> {
         let item = self.table.get(key).filter(|item| !item.is_none())?;
         if self.unsaid(key, item) {
             return None;
@@ -209,13 +223,13 @@ impl<'r> Section<'r> {
     }
 
     /// The tables under `key`, by name.
-    pub(super) fn sections(&self, key: &str) -> Vec<Section<'r>> {
+    pub fn sections(&self, key: &str) -> Vec<Section<'r>> {
         let Some(parent) = self.section(key) else { return Vec::new() };
         parent.keys().into_iter().filter_map(|name| parent.section(name)).collect()
     }
 
     /// A text, not empty.
-    pub(super) fn text(&self, key: &str) -> Option<String> {
+    pub fn text(&self, key: &str) -> Option<String> {
         let text = self.scalar(key, "a text in quotes", |v| v.as_str().map(str::to_owned))?;
         if text.trim().is_empty() {
             let message = format!("`{key}` in `{}` is empty", self.title());
@@ -226,33 +240,33 @@ impl<'r> Section<'r> {
     }
 
     /// A text that may be blank, e.g. a tab.
-    pub(super) fn text_raw(&self, key: &str) -> Option<String> {
+    pub fn text_raw(&self, key: &str) -> Option<String> {
         self.scalar(key, "a text in quotes", |v| v.as_str().map(str::to_owned))
     }
 
     /// True or false.
-    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+    pub fn flag(&self, key: &str) -> Option<bool> {
         self.scalar(key, "`true` or `false`", Value::as_bool)
     }
 
     /// A finite number.
-    pub(super) fn number(&self, key: &str) -> Option<f64> {
+    pub fn number(&self, key: &str) -> Option<f64> {
         self.scalar(key, "a finite number", finite)
     }
 
     /// A whole number, not negative.
-    pub(super) fn whole(&self, key: &str) -> Option<u64> {
+    pub fn whole(&self, key: &str) -> Option<u64> {
         let expected = "a whole number, not negative";
         self.scalar(key, expected, |v| v.as_integer().and_then(|i| u64::try_from(i).ok()))
     }
 
     /// A list of finite numbers.
-    pub(super) fn numbers(&self, key: &str) -> Option<Vec<f64>> {
+    pub fn numbers(&self, key: &str) -> Option<Vec<f64>> {
         self.items(key, "a list of finite numbers", finite)
     }
 
     /// A list of finite numbers of a fixed length.
-    pub(super) fn pair(&self, key: &str) -> Option<[f64; 2]> {
+    pub fn pair(&self, key: &str) -> Option<[f64; 2]> {
         self.scalar(key, "two finite numbers, `[lowest, highest]`", |v| {
             let list: Vec<f64> = v.as_array()?.iter().map(finite).collect::<Option<_>>()?;
             list.try_into().ok()
@@ -260,18 +274,18 @@ impl<'r> Section<'r> {
     }
 
     /// A list of texts; empty texts are allowed.
-    pub(super) fn texts(&self, key: &str) -> Option<Vec<String>> {
+    pub fn texts(&self, key: &str) -> Option<Vec<String>> {
         self.items(key, "a list of texts in quotes", |v| v.as_str().map(str::to_owned))
     }
 
     /// A list of whole numbers.
-    pub(super) fn wholes(&self, key: &str) -> Option<Vec<usize>> {
+    pub fn wholes(&self, key: &str) -> Option<Vec<usize>> {
         let whole = |v: &Value| v.as_integer().and_then(|i| usize::try_from(i).ok());
         self.items(key, "a list of whole numbers, not negative", whole)
     }
 
     /// One of some words.
-    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+    pub fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
         let expected = format!("one of {}", list(&names));
         let text = self.scalar(key, &expected, |v| v.as_str().map(str::to_owned))?;
@@ -285,7 +299,7 @@ impl<'r> Section<'r> {
     }
 
     /// Texts by name, in order: `{ good = "1" }`.
-    pub(super) fn pairs(&self, key: &str) -> Option<Vec<(String, String)>> {
+    pub fn pairs(&self, key: &str) -> Option<Vec<(String, String)>> {
         let inner = self.section(key)?;
         let mut pairs = Vec::new();
         for name in inner.keys() {
@@ -298,17 +312,17 @@ impl<'r> Section<'r> {
     }
 
     /// Whether the value of `key` was written and read without a problem so far.
-    pub(super) fn read_well(&self, key: &str) -> bool {
+    pub fn read_well(&self, key: &str) -> bool {
         self.reader.span_of(&self.path_of(key)).is_some()
     }
 
     /// Whether the value of `key` is a plain text.
-    pub(super) fn is_text(&self, key: &str) -> bool {
+    pub fn is_text(&self, key: &str) -> bool {
         self.table.get(key).is_some_and(Item::is_str)
     }
 
     /// Path of a key, from the root.
-    pub(super) fn path_of(&self, key: &str) -> Vec<String> {
+    pub fn path_of(&self, key: &str) -> Vec<String> {
         self.path.iter().cloned().chain([key.to_owned()]).collect()
     }
 
@@ -396,7 +410,7 @@ impl<'r> Section<'r> {
 }
 
 /// What stands where a person has not decided yet.
-pub(super) const UNSAID: &str = "?";
+pub const UNSAID: &str = "?";
 
 /// A TOML type in plain words.
 fn words(type_name: &str) -> &str {
