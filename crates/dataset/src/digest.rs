@@ -88,9 +88,7 @@ impl Rows for Table {
     }
     fn content(&self, row: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for column in &self.columns {
-            cell(&mut bytes, column, row);
-        }
+        columns_content(&mut bytes, &self.columns, row);
         bytes
     }
     fn label(&self, row: usize) -> usize {
@@ -103,11 +101,25 @@ impl Rows for Images {
         self.n
     }
     fn content(&self, row: usize) -> Vec<u8> {
-        self.image(row).iter().flat_map(|v| number(f64::from(*v))).collect()
+        let mut bytes = Vec::new();
+        pixels_content(&mut bytes, self.image(row));
+        bytes
     }
     fn label(&self, row: usize) -> usize {
         self.labels.get(row).copied().unwrap_or_default()
     }
+}
+
+/// Canonical bytes of a row of columns, without a label, behind what `bytes` holds.
+pub fn columns_content(bytes: &mut Vec<u8>, columns: &[Column], row: usize) {
+    for column in columns {
+        cell(bytes, column, row);
+    }
+}
+
+/// Canonical bytes of one image, without a label, behind what `bytes` holds.
+pub fn pixels_content(bytes: &mut Vec<u8>, pixels: &[f32]) {
+    bytes.extend(pixels.iter().flat_map(|v| number(f64::from(*v))));
 }
 
 /// One cell: missing, a number in eight bytes, or a text with its length before it.

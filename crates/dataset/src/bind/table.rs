@@ -29,15 +29,8 @@ pub fn table(
     inputs: &[ModelInput],
     options: &TableOptions,
 ) -> Result<Binding, BindError> {
-    let first = inputs.first().ok_or(BindError::NoInput)?;
-    let matrix = inputs.len() == 1 && is_matrix(first, features, model);
-    let bind = Bind { table, features, options };
-    let plan: Vec<(&ModelInput, Vec<&Feature>)> = if matrix {
-        vec![(first, bind.matrix_columns(first, model)?)]
-    } else {
-        let named = inputs.iter().map(|i| Ok((i, vec![bind.named_column(i)?])));
-        named.collect::<Result<_, BindError>>()?
-    };
+    let Plan { matrix, inputs: plan } = plan(features, model, inputs)?;
+    let bind = Bind { table, options };
     let mut bound = Vec::with_capacity(plan.len());
     let mut free = Vec::new();
     for (input, columns) in &plan {
@@ -52,13 +45,47 @@ pub fn table(
     Ok(Binding { n: table.n, inputs: bound, free, unread })
 }
 
+/// Which features each input of a model reads.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// Whether one input reads several columns side by side.
+    pub matrix: bool,
+    /// Each input with its features, in order.
+    pub inputs: Vec<(&'a ModelInput, Vec<&'a Feature>)>,
+}
+
+/// Which features each input reads, as [`table`] fills them.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn plan<'a>(
+    features: &'a [Feature],
+    model: &ModelAsset,
+    inputs: &'a [ModelInput],
+) -> Result<Plan<'a>, BindError> {
+    let first = inputs.first().ok_or(BindError::NoInput)?;
+    let matrix = inputs.len() == 1 && is_matrix(first, features, model);
+    let names = Names { features };
+    let inputs = if matrix {
+        vec![(first, names.matrix_columns(first, model)?)]
+    } else {
+        let named = inputs.iter().map(|i| Ok((i, vec![names.named_column(i)?])));
+        named.collect::<Result<_, BindError>>()?
+    };
+    Ok(Plan { matrix, inputs })
+}
+
 struct Bind<'a> {
     table: &'a Table,
-    features: &'a [Feature],
     options: &'a TableOptions,
 }
 
-impl<'a> Bind<'a> {
+/// The declared features, to be found by name.
+struct Names<'a> {
+    features: &'a [Feature],
+}
+
+impl<'a> Names<'a> {
     fn named_column(&self, input: &ModelInput) -> Result<&'a Feature, BindError> {
         let fits = matches!(input.shape.as_slice(), [_] | [_, None | Some(1)]);
         if !fits {
@@ -109,7 +136,9 @@ impl<'a> Bind<'a> {
             _ => Ok(columns),
         }
     }
+}
 
+impl Bind<'_> {
     /// The tensor of one input, `n x columns`, row-major.
     fn fill(
         &self,
