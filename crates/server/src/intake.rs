@@ -6,15 +6,15 @@
 //! JSON scorer and the Open Inference Protocol.
 
 mod json;
-pub mod schema_file;
 
 use std::collections::HashMap;
 
 use proofmark_dataset::table::{Cells, Column};
+use proofmark_schema::input_schema::InputSchema;
 use proofmark_schema::system::{Feature, FeatureKind, System, nearest};
 
 pub use json::Body;
-pub(crate) use json::too_deep;
+pub(crate) use json::{ID_RULE, Numbers, is_id, too_deep, unreadable};
 
 use crate::policy::Limits;
 use crate::scorer::Rows;
@@ -42,8 +42,10 @@ pub struct Field {
     pub read: bool,
     /// Lowest and highest value.
     pub bounds: Option<[f64; 2]>,
-    /// Allowed texts, in the order of the declaration; any when empty.
+    /// Declared texts, in the order of the declaration; any when empty.
     pub values: Vec<String>,
+    /// Those of them that an input schema leaves.
+    pub narrowed: Option<Vec<String>>,
     /// Shape of an image.
     pub shape: Option<[usize; 3]>,
 }
@@ -71,6 +73,7 @@ impl Intake {
                 read: f.input && read(f),
                 bounds: f.bounds,
                 values: f.values.clone(),
+                narrowed: None,
                 shape: f.shape,
             })
             .collect();
@@ -91,9 +94,21 @@ impl Intake {
         &self.fields
     }
 
-    /// The same with narrower ranges.
-    pub fn fields_mut(&mut self) -> &mut [Field] {
-        &mut self.fields
+    /// Narrows every range to what an input schema has seen; it never widens one.
+    pub fn narrow(&mut self, schema: &InputSchema) {
+        for field in &mut self.fields {
+            let Some(seen) = schema.feature(&field.name) else { continue };
+            let [low, high] = field.bounds.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
+            let low = low.max(seen.minimum.unwrap_or(f64::NEG_INFINITY));
+            let high = high.min(seen.maximum.unwrap_or(f64::INFINITY));
+            if low.is_finite() || high.is_finite() {
+                field.bounds = Some([low, high]);
+            }
+            if let Some(values) = &seen.values {
+                let known = |v: &String| field.values.is_empty() || field.values.contains(v);
+                field.narrowed = Some(values.iter().filter(|v| known(v)).cloned().collect());
+            }
+        }
     }
 
     /// Rows that a request may hold.
@@ -321,23 +336,23 @@ impl Field {
     /// A text that is allowed; `None` where missing.
     fn text(&self, cell: Cell<'_>) -> Result<Option<String>, IntakeError> {
         let text = match cell {
-            Cell::Text(text) => text,
+            Cell::Text(text) => text.into_owned(),
             Cell::Missing => return Ok(None),
             Cell::Truth(truth) if self.kind == FeatureKind::Boolean => {
-                let value = self.values.get(usize::from(truth));
-                return Ok(Some(value.ok_or_else(bug)?.clone()));
+                self.values.get(usize::from(truth)).ok_or_else(bug)?.clone()
             }
-            Cell::Number(number) => return Ok(Some(self.numbered(number)?)),
+            Cell::Number(number) => self.numbered(number)?,
             other => return Err(self.wrong_type(&other)),
         };
-        if self.values.is_empty() {
+        if self.allowed().is_empty() && self.narrowed.is_none() {
             if text.chars().count() > TEXT_CHARS_MAX || text.contains('\0') {
-                return Err(self.refused(&format!("is longer than {TEXT_CHARS_MAX} characters")));
+                let rule = format!("must have at most {TEXT_CHARS_MAX} characters and no NUL");
+                return Err(self.refused(&rule));
             }
-            return Ok(Some(text.into_owned()));
+            return Ok(Some(text));
         }
-        if self.values.iter().any(|v| *v == *text) {
-            return Ok(Some(text.into_owned()));
+        if self.allowed().contains(&text) {
+            return Ok(Some(text));
         }
         let (text, known) = (shortened(&text), self.known());
         Err(self.refused(&format!("must be one of {known}; `{text}` is none of them")))
@@ -376,10 +391,16 @@ impl Field {
         }
     }
 
+    /// The texts that may come in; any when empty and not narrowed.
+    pub fn allowed(&self) -> &[String] {
+        self.narrowed.as_deref().unwrap_or(&self.values)
+    }
+
     fn known(&self) -> String {
+        let allowed = self.allowed();
         let shown: Vec<String> =
-            self.values.iter().take(VALUES_SHOWN).map(|v| format!("`{v}`")).collect();
-        match self.values.len().saturating_sub(VALUES_SHOWN) {
+            allowed.iter().take(VALUES_SHOWN).map(|v| format!("`{v}`")).collect();
+        match allowed.len().saturating_sub(VALUES_SHOWN) {
             0 => shown.join(", "),
             more => format!("{} and {more} more", shown.join(", ")),
         }

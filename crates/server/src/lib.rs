@@ -7,9 +7,17 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod answer;
 pub mod breaker;
+pub mod intake;
+pub mod keys;
+pub mod limit;
 pub mod local;
+pub mod metrics;
+pub mod oip;
 pub mod policy;
 pub mod recorder;
+pub mod router;
 pub mod scorer;
 pub mod state;
+pub mod upstream;

@@ -201,7 +201,8 @@ fn work(worker: &Worker, jobs: &Mutex<Receiver<Job>>) {
 
 impl Worker {
     fn score(&self, rows: &Rows) -> Result<Scores, ScoreError> {
-        let bound = self.bind(rows).map_err(|e| ScoreError::Refused(e.to_string()))?;
+        let bound = bind_rows(rows, &self.features, &self.asset, &self.inputs)
+            .map_err(|e| ScoreError::Refused(e.to_string()))?;
         let mut inputs = Inputs::new();
         for input in bound.inputs {
             let filled = value(input.shape, input.data);
@@ -219,37 +220,43 @@ impl Worker {
         }
         Ok(Scores { classes, values })
     }
+}
 
-    fn bind(&self, rows: &Rows) -> Result<Binding, bind::BindError> {
-        match rows.data() {
-            RowData::Table { n, columns } => {
-                let table = Table {
-                    n: *n,
-                    columns: columns.clone(),
-                    labels: Vec::new(),
-                    classes: Vec::new(),
-                    lines: (1..).take(*n).collect(),
-                    dialect: no_dialect(),
-                    warnings: Vec::new(),
-                    violations: Vec::new(),
-                };
-                let options = TableOptions::default();
-                bind::table(&table, &self.features, &self.asset, &self.inputs, &options)
-            }
-            RowData::Images { n, shape, pixels } => {
-                let images = Images {
-                    n: *n,
-                    shape: *shape,
-                    data: pixels.clone(),
-                    labels: Vec::new(),
-                    classes: Vec::new(),
-                    whole: false,
-                    violations: Vec::new(),
-                };
-                let feature = self.features.iter().find(|f| f.kind == FeatureKind::Image);
-                let feature = feature.ok_or(bind::BindError::NoInput)?;
-                bind::images(&images, feature, &self.asset, &self.inputs)
-            }
+/// Rows as the inputs of a model, by the same binder as every measurement.
+pub(crate) fn bind_rows(
+    rows: &Rows,
+    features: &[Feature],
+    asset: &ModelAsset,
+    inputs: &[ModelInput],
+) -> Result<Binding, bind::BindError> {
+    match rows.data() {
+        RowData::Table { n, columns } => {
+            let table = Table {
+                n: *n,
+                columns: columns.clone(),
+                labels: Vec::new(),
+                classes: Vec::new(),
+                lines: (1..).take(*n).collect(),
+                dialect: no_dialect(),
+                warnings: Vec::new(),
+                violations: Vec::new(),
+            };
+            let options = TableOptions::default();
+            bind::table(&table, features, asset, inputs, &options)
+        }
+        RowData::Images { n, shape, pixels } => {
+            let images = Images {
+                n: *n,
+                shape: *shape,
+                data: pixels.clone(),
+                labels: Vec::new(),
+                classes: Vec::new(),
+                whole: false,
+                violations: Vec::new(),
+            };
+            let feature = features.iter().find(|f| f.kind == FeatureKind::Image);
+            let feature = feature.ok_or(bind::BindError::NoInput)?;
+            bind::images(&images, feature, asset, inputs)
         }
     }
 }

@@ -168,8 +168,8 @@ impl<'de> Visitor<'de> for RowsSeed<'_, '_, '_> {
         f.write_str("a list of objects, one per row")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let row = |builder| RowSeed { builder, refusal: self.refusal };
-        while seq.next_element_seed(row(&mut *self.builder))?.is_some() {}
+        let (builder, refusal) = (self.builder, self.refusal);
+        while seq.next_element_seed(RowSeed { builder: &mut *builder, refusal })?.is_some() {}
         Ok(())
     }
 }
