@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::taxonomy::{ThreatClass, Verb};
+use crate::clock::InForce;
+use crate::taxonomy::{Coverage, ThreatClass, Verb};
 
 /// The duties, with the law and its version they rest on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub struct Duties {
     pub as_of: String,
     /// Acts, with the acts that amend them.
     pub legal_base: Vec<LegalBase>,
+    /// When groups of duties apply.
+    pub calendars: Vec<Calendar>,
     /// Duties.
     pub duties: Vec<Duty>,
 }
@@ -51,6 +54,99 @@ pub struct Duty {
     pub title: String,
     /// What is asked.
     pub duty: String,
+    /// Id of the calendar that says since when it applies.
+    pub calendar: String,
+    /// Duties that belong to it.
+    pub see: Vec<String>,
+    /// What it takes; it is covered as well as its weakest part.
+    pub parts: Vec<Part>,
+}
+
+/// When a group of duties applies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calendar {
+    /// Id.
+    pub id: String,
+    /// What it is about.
+    pub title: String,
+    /// Dates, per reading and ground.
+    pub in_force: Vec<InForce>,
+}
+
+/// A part of a duty; the best of its evidence counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// What must be shown.
+    pub what: String,
+    /// Kinds of evidence that show it.
+    pub by: Vec<EvidenceRule>,
+}
+
+/// A kind of evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceRule {
+    /// Kind.
+    pub kind: EvidenceKind,
+    /// Which: metrics, cells (`*` for every threat or verb), faults of a drill, texts, fields of
+    /// the declaration; empty for any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+}
+
+/// Kinds of evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceKind {
+    /// A signed figure of the last run.
+    Metric,
+    /// The same per group.
+    GroupMetric,
+    /// Cells of the matrix, all of them, each as it is covered there.
+    Cell,
+    /// A plan that was registered before its run.
+    Plan,
+    /// A signed comparison of measures.
+    Treatment,
+    /// The journal of a drill.
+    Drill,
+    /// A checkpoint of the guard's record in the log.
+    GuardLog,
+    /// A receipt of an authority.
+    Receipt,
+    /// The signature of a person.
+    Signature,
+    /// Entries of the register of risks.
+    Risk,
+    /// Cases of incidents.
+    Incident,
+    /// A paper that was written from the evidence.
+    Paper,
+    /// A field of the declaration.
+    Declaration,
+    /// A text of the papers, `[papers."<id>"]`.
+    Text,
+}
+
+impl EvidenceKind {
+    /// The most that this kind can give. Only what was measured gives measured.
+    pub fn at_most(self) -> Coverage {
+        match self {
+            Self::Metric
+            | Self::GroupMetric
+            | Self::Cell
+            | Self::Plan
+            | Self::Treatment
+            | Self::Drill
+            | Self::GuardLog => Coverage::Measured,
+            Self::Receipt | Self::Signature => Coverage::Imported,
+            Self::Risk | Self::Incident | Self::Paper | Self::Declaration | Self::Text => {
+                Coverage::Declared
+            }
+        }
+    }
 }
 
 /// Which signed figures count for which cell of the matrix, and why.
@@ -135,6 +231,10 @@ impl Duties {
     pub fn named(&self, id: &str) -> Option<&Duty> {
         self.duties.iter().find(|d| d.id == id)
     }
+    /// The calendar of a duty.
+    pub fn calendar(&self, duty: &Duty) -> Option<&Calendar> {
+        self.calendars.iter().find(|c| c.id == duty.calendar)
+    }
 }
 
 impl MatrixRules {
@@ -209,8 +309,11 @@ mod tests {
         for duty in &duties().duties {
             let base = duties().legal_base.iter().find(|b| b.id == duty.base);
             let base = base.unwrap_or_else(|| panic!("{} names no act", duty.id));
-            let version =
-                if base.id == "AIA" { ["2024/1689", "2026/1744"] } else { ["2024/2847", "2027"] };
+            let version = match base.id.as_str() {
+                "AIA" => ["2024/1689", "2026/1744"],
+                "CRA" => ["2024/2847", "2027"],
+                _ => ["2016/679", "2018"],
+            };
             let text = format!("{}, {}", base.title, base.version);
             assert!(version.iter().all(|part| text.contains(part)), "{text}");
         }
@@ -237,6 +340,47 @@ mod tests {
                 assert!(metrics().named(metric).is_some(), "{metric}");
             }
         }
+    }
+
+    #[test]
+    fn every_duty_has_a_calendar_and_parts_whose_evidence_is_known() {
+        for duty in &duties().duties {
+            assert!(duties().calendar(duty).is_some(), "{}: {}", duty.id, duty.calendar);
+            assert!(!duty.parts.is_empty(), "{}", duty.id);
+            for part in &duty.parts {
+                assert!(!part.what.is_empty() && !part.by.is_empty(), "{}", duty.id);
+                part.by.iter().for_each(|rule| known_evidence(&duty.id, rule));
+            }
+        }
+        for calendar in &duties().calendars {
+            let used = duties().duties.iter().any(|d| d.calendar == calendar.id);
+            assert!(used && !calendar.in_force.is_empty(), "{}", calendar.id);
+        }
+    }
+
+    fn known_evidence(duty: &str, rule: &EvidenceRule) {
+        for id in &rule.ids {
+            let known = match rule.kind {
+                EvidenceKind::Metric | EvidenceKind::GroupMetric => metrics().named(id).is_some(),
+                EvidenceKind::Cell => id.split_once('/').is_some_and(|(threat, verb)| {
+                    let threat = threat == "*" || ThreatClass::ALL.iter().any(|t| t.id() == threat);
+                    threat && (verb == "*" || Verb::ALL.iter().any(|v| v.id() == verb))
+                }),
+                EvidenceKind::Text => duties().named(id).is_some(),
+                EvidenceKind::Drill | EvidenceKind::Declaration => !id.is_empty(),
+                _ => false,
+            };
+            assert!(known, "{duty}: {:?} `{id}`", rule.kind);
+        }
+        let named = matches!(
+            rule.kind,
+            EvidenceKind::Metric
+                | EvidenceKind::GroupMetric
+                | EvidenceKind::Cell
+                | EvidenceKind::Text
+                | EvidenceKind::Declaration
+        );
+        assert!(!named || !rule.ids.is_empty(), "{duty}: {:?} of what?", rule.kind);
     }
 
     #[test]
