@@ -42,7 +42,8 @@ pub fn currency(
     now: &System,
     now_assets: &[AssetDigest],
 ) -> Currency {
-    let version = (then.version != now.version).then(|| (then.version.clone(), now.version.clone()));
+    let version =
+        (then.version != now.version).then(|| (then.version.clone(), now.version.clone()));
     Currency { assets: changed(then_assets, now_assets), terms: terms(then, now), version }
 }
 
@@ -191,7 +192,9 @@ mod tests {
             s.threats[0].attempts_per_year = Some([1.0, 2.0]);
             s.declared.clear();
             s.people.push(Person { id: "qm".into(), name: "Q".into(), role: "r".into() });
-            a.iter_mut().filter(|x| x.name == "declaration").for_each(|x| x.sha256 = "e".repeat(64));
+            a.iter_mut()
+                .filter(|x| x.name == "declaration")
+                .for_each(|x| x.sha256 = "e".repeat(64));
         });
         assert!(same.holds(), "{same:?}");
     }
@@ -208,7 +211,9 @@ mod tests {
             ("criteria.c2", |s, _| s.criteria.truncate(1)),
             ("threats.applicant", |s, _| s.threats[0].eps = vec![0.01]),
             ("features.sex", |s, _| s.features[1].group = false),
-            ("models.mlp", |s, _| s.models[0].decision = proofmark_schema::system::Decision::Argmax),
+            ("models.mlp", |s, _| {
+                s.models[0].decision = proofmark_schema::system::Decision::Argmax
+            }),
             ("data.test", |s, _| s.data[0].limit = None),
         ];
         for (wanted, change) in cases {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use proofmark_evidence::journal::volume;
 use proofmark_evidence::log::{CHECKPOINT_NAME, Log, LogError};
 use proofmark_schema::guard::{
     ControlEvent, GuardEvent, GuardEventError, GuardState, GuardVerdict, StartEvent, StateEvent,
@@ -93,11 +94,6 @@ pub fn read_guard(dir: &Path) -> Result<Option<GuardFold>, GuardEventsError> {
 /// The folders of a guard's log, oldest first: `log`, `log-2`, `log-3`, …
 pub fn volumes(dir: &Path) -> Vec<PathBuf> {
     (1..).map(|n| volume(dir, n)).take_while(|d| d.join(CHECKPOINT_NAME).exists()).collect()
-}
-
-/// The folder of volume `number`, from 1.
-pub fn volume(dir: &Path, number: u32) -> PathBuf {
-    if number <= 1 { dir.join("log") } else { dir.join(format!("log-{number}")) }
 }
 
 /// Calls `visit(index, event)` for every event of one log, in order.

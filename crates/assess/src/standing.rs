@@ -350,8 +350,7 @@ fn overall(world: &World, present: &Present<'_>, risks: &[RiskStanding]) -> Over
     for standing in risks {
         let id = &standing.risk.id;
         let settled = standing.risk.settled();
-        let covered =
-            overall.said.risks.iter().any(|c| c.risk == *id && Some(c.index) == settled);
+        let covered = overall.said.risks.iter().any(|c| c.risk == *id && Some(c.index) == settled);
         let holds = matches!(standing.state, RiskState::Accepted | RiskState::Excluded);
         if !covered || !holds {
             let why = if holds { "was settled anew" } else { "is not settled" };

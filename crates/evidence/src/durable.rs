@@ -25,6 +25,13 @@ pub trait FsFile: Send {
     /// # Errors
     /// What the file system reports.
     fn sync(&mut self) -> io::Result<()>;
+    /// Flushes content, and of the rest only what reading it back needs (fdatasync).
+    ///
+    /// # Errors
+    /// What the file system reports.
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.sync()
+    }
 }
 
 /// The few file-system operations durable writes are made of, so that tests can make each fail.
@@ -297,6 +304,10 @@ impl FsFile for OsFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_all()
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.0.sync_data()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod digest;
 pub mod dsse;
 pub mod durable;
 pub mod entry;
+pub mod journal;
 pub mod keys;
 pub mod log;
 pub mod note;

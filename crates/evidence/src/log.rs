@@ -13,10 +13,12 @@ use crate::keys::LogKey;
 use crate::note::{Checkpoint, NOTE_BYTES_MAX, NoteError, Verifier};
 use crate::tree::{Hash, Tree, leaf_hash};
 
+mod appender;
 pub mod fsck;
 pub mod proof;
 mod tiles;
 
+pub use appender::{Appender, Leaf};
 pub use fsck::{FsckReport, fsck};
 pub use proof::Proof;
 
@@ -397,6 +399,15 @@ impl LogError {
     fn bug(dir: &Path) -> Self {
         Self::corrupt(dir, "the tree in memory is incomplete; please report this as a bug")
     }
+}
+
+/// The last checkpoint of the log in `dir`, signed by a key the caller trusts; the tiles are not
+/// looked at.
+///
+/// # Errors
+/// [`LogError`] if there is none, or that key did not sign it.
+pub fn read_signed(dir: &Path, verifier: &Verifier) -> Result<Checkpoint, LogError> {
+    Ok(Checkpoint::open(&read_checkpoint(dir)?, verifier)?)
 }
 
 fn read_checkpoint(dir: &Path) -> Result<String, LogError> {

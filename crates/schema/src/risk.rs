@@ -406,7 +406,10 @@ mod tests {
     #[test]
     fn the_table_is_whole_and_never_falls() {
         let scales = scales();
-        assert_eq!((scales.likelihood.len(), scales.severity.len(), scales.levels.len()), (5, 5, 5));
+        assert_eq!(
+            (scales.likelihood.len(), scales.severity.len(), scales.levels.len()),
+            (5, 5, 5)
+        );
         for likelihood in 1..=5u8 {
             for severity in 1..=5u8 {
                 let here = scales.level(likelihood, severity).unwrap();
@@ -458,7 +461,11 @@ mod tests {
             assert!(techniques().named(id).is_some(), "{id}");
         }
         for seed in &seeds().rows {
-            assert!(seed.kind != ScenarioKind::Attack || !seed.techniques.is_empty(), "{}", seed.id);
+            assert!(
+                seed.kind != ScenarioKind::Attack || !seed.techniques.is_empty(),
+                "{}",
+                seed.id
+            );
             assert!(["model", "data", "system"].contains(&seed.asset.as_str()), "{}", seed.id);
         }
         for access in [Access::WhiteBox, Access::Score, Access::Decision] {

@@ -32,7 +32,8 @@ pub fn written(seconds: i64) -> String {
 /// What a person writes: a time in the one form, or a day, which lasts to its end.
 pub fn until(text: &str) -> Option<String> {
     let text = text.trim();
-    let whole = if text.len() == DATE_CHARS { format!("{text}T23:59:59Z") } else { text.to_owned() };
+    let whole =
+        if text.len() == DATE_CHARS { format!("{text}T23:59:59Z") } else { text.to_owned() };
     seconds(&whole)?;
     Some(whole)
 }

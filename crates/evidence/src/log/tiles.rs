@@ -31,7 +31,7 @@ pub(super) fn levels(size: u64) -> u32 {
     (0..).take_while(|level| hashes_at(*level, size) > 0).count() as u32
 }
 
-fn hashes_at(level: u32, size: u64) -> u64 {
+pub(super) fn hashes_at(level: u32, size: u64) -> u64 {
     size.checked_shr(level * TILE_HEIGHT).unwrap_or(0)
 }
 
@@ -169,6 +169,21 @@ pub(super) fn sweep(fs: &dyn Fs, dir: &Path, size: u64) -> Result<(), LogError> 
                 let _ = fs::remove_dir(dir.join(&path).parent().unwrap_or(dir));
             }
         }
+    }
+    Ok(())
+}
+
+/// Removes the partial forms of a tile, and of its bundle, once the full one is durable.
+pub(super) fn drop_partials(fs: &dyn Fs, dir: &Path, full: &Tile) -> Result<(), LogError> {
+    let bundle = (full.level == 0).then(|| full.entries_path());
+    for path in [Some(full.path()), bundle].into_iter().flatten() {
+        let folder = dir.join(path.with_extension("p"));
+        let Ok(items) = fs::read_dir(&folder) else { continue };
+        for item in items.flatten() {
+            let path = item.path();
+            fs.remove_file(&path).map_err(DurableError::at("remove", &path))?;
+        }
+        let _ = fs::remove_dir(&folder);
     }
     Ok(())
 }
