@@ -429,7 +429,7 @@ fn results(
 }
 
 /// What the judge and the matrix read.
-fn evidence(results: &[ProbeRecord]) -> Evidence<'_> {
+pub(crate) fn evidence(results: &[ProbeRecord]) -> Evidence<'_> {
     let mut evidence = Evidence::default();
     for ProbeRecord { said, .. } in results {
         for measurement in &said.measurements {

@@ -15,11 +15,13 @@ pub mod currency;
 pub mod document;
 pub mod dossier;
 pub mod drill;
+pub mod due;
 pub mod events;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod guard_events;
+pub mod gate;
 pub mod history;
 pub mod html;
 pub mod incident;

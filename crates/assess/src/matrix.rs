@@ -5,6 +5,8 @@
 //! Text gives "declared" at most. Must never call a cell covered because a verdict passed, or
 //! uncovered because it failed: coverage and verdict are two columns. Called by `assessment`.
 
+pub mod live;
+
 use proofmark_schema::duties::{MatrixRule, cell_id, matrix_rules};
 use proofmark_schema::measurement::CheckState;
 use proofmark_schema::system::{Declared, ModelRole, System};

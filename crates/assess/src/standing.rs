@@ -21,6 +21,7 @@ use crate::currency::{Currency, currency};
 use crate::risk::{Risk, day};
 use measures::Taken;
 
+pub(crate) use reasons::covered;
 pub use world::{GuardFacts, Trigger, TriggerKind, World};
 
 /// What is there now, handed in.

@@ -161,6 +161,44 @@ pub struct MatrixRules {
     pub rows: Vec<MatrixRow>,
     /// Cells that a figure can cover; a cell without a rule cannot be measured yet.
     pub rules: Vec<MatrixRule>,
+    /// Cells that what happens between assessments can cover: measures, drills, the guard.
+    #[serde(default)]
+    pub live: Vec<LiveRule>,
+}
+
+/// What counts for a cell beside the figures of an assessment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveRule {
+    /// `<threat class id>/<verb id>`.
+    pub cell: String,
+    /// Where the evidence comes from.
+    pub from: LiveSource,
+    /// For measures: figures whose change counts.
+    #[serde(default)]
+    pub metrics: Vec<String>,
+    /// For drills: every one of these faults must have gone as it should.
+    #[serde(default)]
+    pub faults: Vec<String>,
+    /// For drills: whether coming back must have been measured as well.
+    #[serde(default)]
+    pub recovers: bool,
+    /// Why it counts for this verb.
+    pub why: String,
+    /// Next command while it does not.
+    pub next: String,
+}
+
+/// Where evidence comes from between assessments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LiveSource {
+    /// A measure in force whose effect was measured.
+    Treatment,
+    /// A drill whose experiments did not deviate.
+    Drill,
+    /// The policy that the guard recorded: a statement, never a measurement.
+    Guard,
 }
 
 /// Duty behind a row.
@@ -381,6 +419,23 @@ mod tests {
                 | EvidenceKind::Declaration
         );
         assert!(!named || !rule.ids.is_empty(), "{duty}: {:?} of what?", rule.kind);
+    }
+
+    #[test]
+    fn every_live_rule_names_a_real_cell_and_what_counts() {
+        for rule in &matrix_rules().live {
+            let known = ThreatClass::ALL
+                .into_iter()
+                .any(|t| Verb::ALL.into_iter().any(|v| cell_id(t, v) == rule.cell));
+            assert!(known && !rule.why.is_empty(), "{}", rule.cell);
+            assert!(rule.next.starts_with("`proofmark "), "{}", rule.next);
+            let fits = match rule.from {
+                LiveSource::Treatment => !rule.metrics.is_empty() && rule.faults.is_empty(),
+                LiveSource::Drill => !rule.faults.is_empty() && rule.metrics.is_empty(),
+                LiveSource::Guard => rule.faults.is_empty() && rule.metrics.is_empty(),
+            };
+            assert!(fits, "{}", rule.cell);
+        }
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub struct World {
     pub triggers: Vec<Trigger>,
     /// The guard's policy as last recorded, handed in likewise.
     pub guard: Option<GuardFacts>,
+    /// Digests under which the policy of now is known: of its file, and as it takes effect.
+    pub policies: Vec<String>,
+    /// Holds that are on: incident and since when.
+    pub holds: Vec<(String, String)>,
 }
 
 /// Something at run time that re-opens risks.
@@ -133,6 +137,8 @@ impl World {
             drills: drill::drills(log, store)?,
             triggers: Vec::new(),
             guard: None,
+            policies: Vec::new(),
+            holds: Vec::new(),
             runs,
         })
     }

@@ -1,0 +1,1 @@
+//! Cells that turn, and cells that must not.
