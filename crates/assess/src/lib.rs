@@ -20,8 +20,8 @@ pub mod events;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
-pub mod guard_events;
 pub mod gate;
+pub mod guard_events;
 pub mod history;
 pub mod html;
 pub mod incident;

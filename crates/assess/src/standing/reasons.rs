@@ -50,10 +50,17 @@ impl Context<'_> {
         if let Some(what) = self.declared_otherwise(risk) {
             say("declared-otherwise", what, "proofmark risk seed");
         }
-        for trigger in self.world.triggers.iter().filter(|t| t.touches(risk)) {
-            if trigger.open || !day::before(&trigger.time, time) {
-                say(code(trigger), trigger.what.clone(), &trigger.next);
-            }
+        for kind in [TriggerKind::Guard, TriggerKind::Incident] {
+            let since = |t: &&Trigger| {
+                t.kind == kind && t.touches(risk) && (t.open || !day::before(&t.time, time))
+            };
+            let all: Vec<&Trigger> = self.world.triggers.iter().filter(since).collect();
+            let Some(last) = all.last() else { continue };
+            let more = match all.len() {
+                1 => String::new(),
+                n => format!(" (and {} more since)", n - 1),
+            };
+            say(code(last), format!("{}{more}", last.what), &last.next);
         }
         if let Some(acceptance) = &risk.acceptance {
             self.accepted_otherwise(risk, acceptance, residual, reasons);

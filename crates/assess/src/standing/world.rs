@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use proofmark_evidence::log::Log;
 use proofmark_evidence::store::Store;
-use proofmark_schema::guard::{GuardState, StateEvent};
 use proofmark_schema::risk::seeds;
 use proofmark_schema::system::System;
 use proofmark_schema::taxonomy::ThreatClass;
@@ -16,6 +15,7 @@ use proofmark_schema::taxonomy::ThreatClass;
 use crate::assessment::{self, AssessError, Assessment};
 use crate::drill::{self, DrillPredicate};
 use crate::events::Logged;
+use crate::guard_events::{GuardFold, GuardIncident};
 use crate::history::{self, RunRecord};
 use crate::risk::{self, Risk, Risks};
 use crate::treatment::{self, TreatmentsPredicate};
@@ -88,20 +88,19 @@ pub struct GuardFacts {
 }
 
 impl Trigger {
-    /// A change of the guard's state, when it is a fall to SAFE or STOPPED.
-    pub fn guard(event: &StateEvent) -> Option<Self> {
-        if !matches!(event.to, GuardState::Safe | GuardState::Stopped) {
-            return None;
-        }
-        Some(Self {
-            time: event.time.clone(),
+    /// A time in which the guard let no decision through.
+    pub fn guard(incident: &GuardIncident) -> Self {
+        let GuardIncident { since, state, cause, until, .. } = incident;
+        let until = until.as_ref().map_or("until now".to_owned(), |at| format!("until {at}"));
+        Self {
+            time: since.clone(),
             kind: TriggerKind::Guard,
-            what: format!("the guard went from {} to {}: {}", event.from, event.to, event.cause),
+            what: format!("the guard was {state} from {since} {until}: {cause}"),
             next: "proofmark guard status".to_owned(),
             rows: seeds().touched_by_guard.clone(),
             risks: Vec::new(),
-            open: false,
-        })
+            open: incident.until.is_none(),
+        }
     }
 
     /// Whether it touches that risk.
@@ -112,6 +111,30 @@ impl Trigger {
 }
 
 impl World {
+    /// Adds what the guard's own log tells: falls to SAFE or STOPPED, and the policy and models of
+    /// its last start. `settings` are those of the policy file of now, by dotted name, and `policy`
+    /// is the digest under which the guard knows that file; settings count only if the guard
+    /// serves under them.
+    pub fn with_guard(
+        &mut self,
+        fold: &GuardFold,
+        policy: Option<&str>,
+        settings: BTreeMap<String, String>,
+    ) {
+        self.triggers.extend(fold.incidents.iter().map(Trigger::guard));
+        let Some((_, start)) = fold.starts.last() else { return };
+        let same = policy == Some(start.policy.as_str());
+        let model = |m: &proofmark_schema::guard::ServedModel| {
+            Some((m.name.clone(), m.sha256.clone()?))
+        };
+        self.guard = Some(GuardFacts {
+            time: start.time.clone(),
+            policy: start.policy.clone(),
+            settings: if same { settings } else { BTreeMap::new() },
+            models: start.models.iter().filter_map(model).collect(),
+        });
+    }
+
     /// Reads everything.
     ///
     /// # Errors
