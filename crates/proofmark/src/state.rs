@@ -90,6 +90,11 @@ impl State {
         Ok((log, keys.statement))
     }
 
+    /// Whether evidence was ever logged here.
+    pub fn has_log(&self) -> bool {
+        self.log_dir().join(CHECKPOINT_NAME).exists()
+    }
+
     /// The log, for reading.
     pub fn log(&self) -> Outcome<Log> {
         let dir = self.log_dir();

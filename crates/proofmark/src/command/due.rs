@@ -1,15 +1,73 @@
-//! `due`: not yet in this build.
+//! `due`: what is to be tested, reviewed or reported again, and when.
+//!
+//! Owns arguments and layout; `assess::due` makes the list. Exit codes: 0 nothing is overdue, 1
+//! something is.
 
 use std::process::ExitCode;
 
+use proofmark_assess::due::{Due, due};
+use proofmark_assess::risk::day;
+use serde_json::json;
+
 use super::Global;
-use crate::failure::{Failure, Outcome};
+use super::risk::desk::{Desk, PlaceAndTime};
+use crate::cli::Format;
+use crate::failure::Outcome;
+use crate::output;
+use crate::output::human::Grid;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    place: PlaceAndTime,
+}
 
 /// Runs the verb.
-pub fn run(_args: &Args, _global: Global) -> Outcome<ExitCode> {
-    Err(Failure::new("absent", "this verb is not in this build", "use a later one"))
+pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
+    let desk = Desk::open(&args.place)?;
+    let list = due(&desk.world, &desk.present(), &desk.overview(), Vec::new());
+    let overdue = list.iter().filter(|d| d.overdue).count();
+    if global.format == Format::Json {
+        output::json(&json!({
+            "format": "proofmark.due/1",
+            "system": desk.project.system.name,
+            "now": desk.now,
+            "overridden": desk.overridden,
+            "overdue": overdue,
+            "due": list,
+        }));
+    } else {
+        output::data(&as_text(&desk, &list, overdue));
+    }
+    Ok(if overdue == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn as_text(desk: &Desk, list: &[Due], overdue: usize) -> String {
+    let mut text = desk.as_of();
+    if list.is_empty() {
+        text.push_str("nothing is due\n");
+        return text;
+    }
+    let mut grid = Grid::new(&["due", "", "what", "about", "next"]);
+    for due in list {
+        let mark = if due.overdue {
+            "OVERDUE"
+        } else if due.soon {
+            "soon"
+        } else {
+            ""
+        };
+        let at = due.at.as_deref().map_or("now", |at| if due.kind == "clock" { at } else { day::date(at) });
+        grid.row(vec![
+            at.to_owned(),
+            mark.to_owned(),
+            format!("{}: {}", due.kind, due.what),
+            due.about.clone(),
+            due.next.clone(),
+        ]);
+    }
+    text.push_str(&grid.render());
+    text.push_str(&format!("  {} due, {overdue} overdue\n", list.len()));
+    text
 }
