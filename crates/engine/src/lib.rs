@@ -5,6 +5,7 @@
 //! or read a file by itself (bytes, and external data through a resolver, are handed in).
 
 pub mod autodiff;
+pub mod compose;
 pub mod engine;
 pub mod graph;
 pub mod loss;

@@ -4,7 +4,7 @@
 //! Must never judge.
 
 mod parity;
-mod progress_rows;
+pub mod progress_rows;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -245,7 +245,8 @@ fn scores_artefact(subject: &Subject) -> Result<Artefact, RunnerError> {
     Ok(artefact(SCORES, NPZ, bytes, true))
 }
 
-fn witnesses(subject: &Subject, records: &[RowRecord]) -> Result<Artefact, RunnerError> {
+/// Nearest witness of every broken row, with the scores that `subject` gives it.
+pub fn witnesses(subject: &Subject, records: &[RowRecord]) -> Result<Artefact, RunnerError> {
     let found: Vec<&RowRecord> = records.iter().filter(|r| r.witness.is_some()).collect();
     let rows: Vec<i64> = found.iter().map(|r| r.point.index as i64).collect();
     let x: Vec<f32> = found.iter().filter_map(|r| r.witness.clone()).flatten().collect();

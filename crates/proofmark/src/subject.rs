@@ -101,6 +101,21 @@ impl Subject {
         self.target.dims()
     }
 
+    /// The second engine, where there is one.
+    pub fn second(&self) -> Option<&Target> {
+        self.second.as_ref()
+    }
+
+    /// The rows as read.
+    pub fn data(&self) -> &LoadedData {
+        &self.data
+    }
+
+    /// The rows as the model reads them.
+    pub fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
     /// What every measurement of this subject shares.
     pub fn facts(&self, seed: u64) -> Facts {
         Facts {
@@ -141,7 +156,8 @@ impl Subject {
         (0..rows.rows()).map(|row| key.digest(&digest::row_bytes(rows, row)).hex()).collect()
     }
 
-    fn space(&self, scale: Scale) -> Outcome<Space> {
+    /// The space an attacker moves in.
+    pub fn space(&self, scale: Scale) -> Outcome<Space> {
         target::space(&self.binding, scale, &|name| self.deviations.get(name).copied())
             .or_fail("space", "mend bounds, mutable and scale in the declaration")
     }
@@ -189,15 +205,31 @@ impl<'a> Subjects<'a> {
 }
 
 fn load(project: &Project, model: &str, data: &str, settings: Settings) -> Outcome<Subject> {
-    let system = &project.system;
-    let (Some(asset), Some(set)) = (system.model_named(model), system.data_named(data)) else {
+    let Some(asset) = project.system.model_named(model) else {
         return Err(Failure::new(
             "unknown-asset",
-            format!("`{model}` or `{data}` is not declared"),
+            format!("the model `{model}` is not declared"),
             "run `proofmark check`",
         ));
     };
-    let model = loader::model(project, asset)?;
+    load_model(project, loader::model(project, asset)?, data, settings)
+}
+
+/// The subject of a model at hand, declared or made from declared ones.
+pub fn load_model(
+    project: &Project,
+    model: LoadedModel,
+    data: &str,
+    settings: Settings,
+) -> Outcome<Subject> {
+    let Some(set) = project.system.data_named(data) else {
+        return Err(Failure::new(
+            "unknown-asset",
+            format!("the data set `{data}` is not declared"),
+            "run `proofmark check`",
+        ));
+    };
+    let asset = &model.asset.clone();
     let data = loader::data(project, set)?;
     let binding = loader::bind(project, &data, &model)?;
     let classes = set.classes.clone();
@@ -215,7 +247,7 @@ fn load(project: &Project, model: &str, data: &str, settings: Settings) -> Outco
         .push(AssetDigest { name: format!("model/{}", asset.name), sha256: model.model.digest() });
     digests.sort();
     let groups = match &data.rows {
-        Rows::Table(table) => target::groups(&groups::groups(table, &system.features)),
+        Rows::Table(table) => target::groups(&groups::groups(table, &project.system.features)),
         Rows::Images(_) => Vec::new(),
     };
     let mut subject = Subject {
