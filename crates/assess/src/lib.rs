@@ -16,6 +16,7 @@ pub mod document;
 pub mod dossier;
 pub mod drill;
 pub mod due;
+pub mod duties;
 pub mod events;
 pub mod facts;
 #[cfg(test)]

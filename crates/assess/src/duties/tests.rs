@@ -1,0 +1,1 @@
+//! Coverage of duties on small logs.
