@@ -7,11 +7,16 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod admin;
 pub mod answer;
 pub mod breaker;
+pub mod gate;
+pub mod guard;
 pub mod intake;
 pub mod keys;
+pub mod known;
 pub mod limit;
+pub mod listener;
 pub mod local;
 pub mod metrics;
 pub mod oip;
@@ -20,4 +25,5 @@ pub mod recorder;
 pub mod router;
 pub mod scorer;
 pub mod state;
+pub mod tls;
 pub mod upstream;
