@@ -168,7 +168,10 @@ impl Admin {
         let header = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok());
         let token = header.and_then(|h| h.strip_prefix("Bearer ")).unwrap_or_default();
         if !bool::from(token.as_bytes().ct_eq(self.token.as_bytes())) {
-            return Err(say(StatusCode::UNAUTHORIZED, &json!({"error": "the token opens nothing"})));
+            return Err(say(
+                StatusCode::UNAUTHORIZED,
+                &json!({"error": "the token opens nothing"}),
+            ));
         }
         let body = Limited::new(request.into_body(), ORDER_BYTES_MAX).collect();
         match tokio::time::timeout(BODY_WAIT, body).await {

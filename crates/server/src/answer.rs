@@ -229,7 +229,12 @@ mod tests {
     fn decisions_follow_the_declared_rule() {
         let cut = Rule::Cutoff { class: 1, at: 0.22 };
         for (name, d, scores, want) in [
-            ("at the cut-off", decider(OutputKind::Score, cut), vec![0.0, 0.22f32.next_up()], Some(1)),
+            (
+                "at the cut-off",
+                decider(OutputKind::Score, cut),
+                vec![0.0, 0.22f32.next_up()],
+                Some(1),
+            ),
             ("below", decider(OutputKind::Probability, cut), vec![0.79, 0.21], Some(0)),
             ("tie", decider(OutputKind::Probability, Rule::Argmax), vec![0.5, 0.5], Some(0)),
             ("logits", decider(OutputKind::Logit, cut), vec![0.0, -1.0], Some(1)),

@@ -22,9 +22,7 @@ use proofmark_dataset::digest::{columns_content, pixels_content};
 use proofmark_dataset::table::Cells;
 use proofmark_evidence::digest::Digest;
 use proofmark_evidence::rowkey::RowKey;
-use proofmark_schema::guard::{
-    GuardEvent, GuardVerdict, RequestEvent, Responder, ShedEvent,
-};
+use proofmark_schema::guard::{GuardEvent, GuardVerdict, RequestEvent, Responder, ShedEvent};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Releaser, Ruling};
@@ -231,21 +229,14 @@ impl Gate {
     }
 
     /// A refusal of someone who is known: recorded, then sent.
-    async fn refuse(
-        &self,
-        case: &Case,
-        rows: Option<(&Rows, Digest)>,
-        refusal: &Refusal,
-    ) -> Reply {
+    async fn refuse(&self, case: &Case, rows: Option<(&Rows, Digest)>, refusal: &Refusal) -> Reply {
         if refusal.code == refusal::RATE {
             return self.turn_away(refusal);
         }
         let digest = rows.map_or_else(|| Digest::from_bytes([0; 32]), |(_, digest)| digest);
         let id = self.answer_id(&digest);
-        let event = RequestEvent {
-            reason: Some(refusal.code.to_owned()),
-            ..self.event(case, &id, rows)
-        };
+        let event =
+            RequestEvent { reason: Some(refusal.code.to_owned()), ..self.event(case, &id, rows) };
         if let Err(error) = self.record(&GuardEvent::Request(Box::new(event))).await {
             return self.turn_away(&Refusal::unrecorded(&error));
         }
@@ -483,7 +474,6 @@ pub(crate) fn respond(status: StatusCode, kind: &'static str, body: Vec<u8>) -> 
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }
-
 
 pub(crate) const JSON: &str = "application/json";
 const ANSWER_ID: HeaderName = HeaderName::from_static("proofmark-answer-id");

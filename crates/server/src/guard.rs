@@ -135,12 +135,8 @@ pub fn open_state(
     backup: bool,
     clock: &Clock,
 ) -> Result<(Recorder, StateMachine), GuardError> {
-    let options = RecorderOptions {
-        dir: dir.to_owned(),
-        origin: origin.to_owned(),
-        key,
-        queue: QUEUE,
-    };
+    let options =
+        RecorderOptions { dir: dir.to_owned(), origin: origin.to_owned(), key, queue: QUEUE };
     let recorder = Recorder::open(options, clock.clone())?;
     let options = StateOptions {
         dir: dir.to_owned(),

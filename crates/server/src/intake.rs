@@ -186,11 +186,7 @@ pub enum Cell<'a> {
 impl<'a> Builder<'a> {
     fn new(intake: &'a Intake) -> Self {
         let empty = |f: &Field| {
-            if f.kind.is_numeric() {
-                Cells::Numbers(Vec::new())
-            } else {
-                Cells::Texts(Vec::new())
-            }
+            if f.kind.is_numeric() { Cells::Numbers(Vec::new()) } else { Cells::Texts(Vec::new()) }
         };
         let cells = intake.fields.iter().map(empty).collect();
         Self { intake, cells, pixels: Vec::new(), rows: 0 }

@@ -108,11 +108,10 @@ impl OipModel {
             let batch = [json!(-1)];
             batch.into_iter().chain(dims.iter().map(|d| json!(d))).collect::<Vec<_>>()
         };
-        let inputs = self.inputs.iter().map(|i| {
-            json!({"name": i.name, "datatype": datatype(i.dtype), "shape": shape(&i.shape)})
-        });
-        let mut outputs =
-            vec![json!({"name": DECISION, "datatype": "BYTES", "shape": [-1]})];
+        let inputs = self.inputs.iter().map(
+            |i| json!({"name": i.name, "datatype": datatype(i.dtype), "shape": shape(&i.shape)}),
+        );
+        let mut outputs = vec![json!({"name": DECISION, "datatype": "BYTES", "shape": [-1]})];
         if scores {
             let wide = self.columns.len();
             let scores = json!({"name": self.output, "datatype": "FP32", "shape": [-1, wide]});
@@ -157,7 +156,11 @@ fn of_table(
     Ok(each.collect())
 }
 
-fn of_image(image: &Feature, asset: &ModelAsset, input: &ModelInput) -> Result<OipInput, BindError> {
+fn of_image(
+    image: &Feature,
+    asset: &ModelAsset,
+    input: &ModelInput,
+) -> Result<OipInput, BindError> {
     let unbounded = || BindError::Unbounded { feature: image.name.clone() };
     let bounds = image.bounds.ok_or_else(unbounded)?;
     let [c, h, w] = image.shape.ok_or_else(unbounded)?;

@@ -167,7 +167,12 @@ impl Router {
     }
 
     /// Asks one lane and books how it went.
-    async fn ask(&self, lane: &Lane, who: Responder, question: &Question) -> Result<Given, Nothing> {
+    async fn ask(
+        &self,
+        lane: &Lane,
+        who: Responder,
+        question: &Question,
+    ) -> Result<Given, Nothing> {
         if !lane.trusted() {
             return Err(Nothing::Closed("wrong-answers"));
         }

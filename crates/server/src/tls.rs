@@ -22,8 +22,9 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError>
         path: path.display().to_string(),
         what: what.to_owned(),
     };
-    let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&pem(certificate)?).map(|c| c.map(|c| c.into_owned())).collect();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem(certificate)?)
+        .map(|c| c.map(|c| c.into_owned()))
+        .collect();
     let chain = chain.map_err(|e| fault(certificate, &e.to_string()))?;
     if chain.is_empty() {
         return Err(fault(certificate, "it holds no certificate"));

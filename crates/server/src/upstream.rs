@@ -104,7 +104,8 @@ impl UpstreamScorer {
             UpstreamProtocol::Oip => self.oip_request(&question.rows)?,
             UpstreamProtocol::Json => self.json_request(&question.rows),
         };
-        let exchange = Exchange { path: &self.path, body: Bytes::from(body), most: ANSWER_BYTES_MAX };
+        let exchange =
+            Exchange { path: &self.path, body: Bytes::from(body), most: ANSWER_BYTES_MAX };
         let answer = self.pool.post(exchange, question.deadline).await?;
         if !answer.status.is_success() {
             let status = answer.status.as_u16();
@@ -119,7 +120,10 @@ impl UpstreamScorer {
             return Err(broken("a score is not finite"));
         }
         if self.asset.output.kind == OutputKind::Probability
-            && scores.values.iter().any(|p| !(-PROBABILITY_SLACK..=1.0 + PROBABILITY_SLACK).contains(p))
+            && scores
+                .values
+                .iter()
+                .any(|p| !(-PROBABILITY_SLACK..=1.0 + PROBABILITY_SLACK).contains(p))
         {
             return Err(broken("a probability lies outside 0 to 1"));
         }

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING,
+};
 use hyper::{Method, Request};
 
 use super::{Gate, JSON_LENGTH, Refusal};
@@ -118,7 +120,10 @@ impl Gate {
 }
 
 /// The one value of a header; two are an error, as two readers might take either.
-fn one<'h>(headers: &'h HeaderMap, name: &hyper::header::HeaderName) -> Result<Option<&'h str>, ()> {
+fn one<'h>(
+    headers: &'h HeaderMap,
+    name: &hyper::header::HeaderName,
+) -> Result<Option<&'h str>, ()> {
     let mut all = headers.get_all(name).iter();
     let first = all.next();
     if all.next().is_some() {

@@ -117,9 +117,8 @@ impl<'a> Maker<'a> {
         let system = &self.parts.system;
         let model =
             OipModel::new(&file.asset, &system.version, &system.features, &inputs, self.classes);
-        let model = model.map_err(|reason| {
-            GuardError::Binding { model: file.asset.name.clone(), reason }
-        })?;
+        let model = model
+            .map_err(|reason| GuardError::Binding { model: file.asset.name.clone(), reason })?;
         let lost = |(place, field): (usize, &crate::intake::Field)| {
             (field.read && !model.carries(place)).then(|| field.name.clone())
         };
@@ -153,9 +152,10 @@ impl<'a> Maker<'a> {
 
     fn sources(&self) -> impl Iterator<Item = (&'a ServedFile, Vec<ModelInput>)> {
         let parts = self.parts;
-        let files = parts.policy.sources().filter_map(|source| {
-            parts.models.iter().find(|m| m.asset.name == source.model)
-        });
+        let files = parts
+            .policy
+            .sources()
+            .filter_map(|source| parts.models.iter().find(|m| m.asset.name == source.model));
         files.map(|file| (file, model_inputs(file.model.graph())))
     }
 

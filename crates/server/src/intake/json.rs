@@ -219,9 +219,12 @@ impl CellSeed<'_, '_, '_> {
     }
     fn no_cell<E: de::Error>(self, what: &str) -> E {
         let field = self.builder.intake.fields.get(self.place);
-        refuse(self.refusal, field.map_or_else(bug, |f| {
-            f.refused(&format!("must be {}, this is {what}", f.kind_words()))
-        }))
+        refuse(
+            self.refusal,
+            field.map_or_else(bug, |f| {
+                f.refused(&format!("must be {}, this is {what}", f.kind_words()))
+            }),
+        )
     }
 }
 

@@ -11,8 +11,10 @@ use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Feed, OipInput, OipModel, datatype};
-use crate::intake::{Builder, Cell, Intake, IntakeError, Numbers, is_id, shortened, too_deep, unreadable};
 use crate::intake::ID_RULE;
+use crate::intake::{
+    Builder, Cell, Intake, IntakeError, Numbers, is_id, shortened, too_deep, unreadable,
+};
 use crate::scorer::Rows;
 
 /// What was asked.
@@ -106,7 +108,8 @@ impl OipModel {
         let split = header.unwrap_or(body.len());
         let parts = (body.get(..split), body.get(split..));
         let (Some(text), Some(mut tail)) = parts else {
-            let words = format!("the JSON header claims {split} bytes, the body has {}", body.len());
+            let words =
+                format!("the JSON header claims {split} bytes, the body has {}", body.len());
             return Err(IntakeError::Syntax(words));
         };
         if too_deep(text, intake.depth_max()) {
@@ -314,7 +317,11 @@ fn from_bytes<'a>(
     })
 }
 
-fn texts<'a>(name: &str, mut bytes: &'a [u8], count: usize) -> Result<Vec<Cow<'a, str>>, IntakeError> {
+fn texts<'a>(
+    name: &str,
+    mut bytes: &'a [u8],
+    count: usize,
+) -> Result<Vec<Cow<'a, str>>, IntakeError> {
     let short = || refused(format!("input `{name}` ends within a text"));
     let mut texts = Vec::new();
     while texts.len() < count {

@@ -57,7 +57,8 @@ pub fn limits(policy: &Policy, intake: &Intake) -> Vec<FeatureLimits> {
     let each = intake.fields().iter().map(|field| {
         let allowed = match (field.bounds, field.allowed(), field.shape) {
             (_, _, Some([c, h, w])) => {
-                let range = field.bounds.map_or_else(String::new, |[l, u]| format!(", each {l} to {u}"));
+                let range =
+                    field.bounds.map_or_else(String::new, |[l, u]| format!(", each {l} to {u}"));
                 format!("{c} x {h} x {w} numbers{range}")
             }
             (Some([low, high]), _, _) => format!("{low} to {high}"),
@@ -129,11 +130,18 @@ fn upstreams(found: &mut Vec<Weak>, policy: &Policy, about: &Circumstances) {
         }
         if !about.known_rows {
             let what = format!("no known answers: nobody notices when {name} is swapped upstream");
-            add(found, "no-known-answers", &what, "declare a test set whose rows the guard can ask");
+            add(
+                found,
+                "no-known-answers",
+                &what,
+                "declare a test set whose rows the guard can ask",
+            );
         }
         if upstream.protocol == UpstreamProtocol::Json {
-            let what = format!("the JSON scorer of {name} gives no id: an answer out of turn shows \
-                                only by its shape");
+            let what = format!(
+                "the JSON scorer of {name} gives no id: an answer out of turn shows \
+                                only by its shape"
+            );
             add(found, "no-answer-id", &what, "speak the Open Inference Protocol upstream");
         }
     }
@@ -188,7 +196,8 @@ fn leaving(found: &mut Vec<Weak>, policy: &Policy, about: &Circumstances) {
     if !kept.is_empty() {
         let groups = policy.record_fields.iter().any(|f| about.groups.contains(f));
         let more = if groups { "; among them features that name groups of people" } else { "" };
-        let what = format!("the record keeps {} in clear{more}, and it cannot be erased", kept.join(", "));
+        let what =
+            format!("the record keeps {} in clear{more}, and it cannot be erased", kept.join(", "));
         add(found, "fields-in-clear", &what, "keep only what monitoring needs, with a legal basis");
     }
 }

@@ -43,8 +43,19 @@ pub fn parse(text: &str, system: Option<&System>) -> Result<Policy, Vec<Diagnost
 
 fn read(root: &Section<'_>) -> Policy {
     root.only(&[
-        "format", "system", "mode", "listen", "primary", "backup", "protocol", "limits",
-        "breaker", "safe", "release", "record", "known_answers",
+        "format",
+        "system",
+        "mode",
+        "listen",
+        "primary",
+        "backup",
+        "protocol",
+        "limits",
+        "breaker",
+        "safe",
+        "release",
+        "record",
+        "known_answers",
     ]);
     root.need("format", "format = \"proofmark.guard/1\"");
     if let Some(format) = root.text("format").filter(|f| f != FORMAT) {
@@ -240,8 +251,17 @@ fn file(s: &Section<'_>, key: &str) -> Option<String> {
 
 fn limits(s: &Section<'_>) -> Limits {
     s.only(&[
-        "body_bytes", "json_depth", "rows", "header_ms", "body_ms", "deadline_ms",
-        "requests_per_second", "burst", "connections", "range", "missing",
+        "body_bytes",
+        "json_depth",
+        "rows",
+        "header_ms",
+        "body_ms",
+        "deadline_ms",
+        "requests_per_second",
+        "burst",
+        "connections",
+        "range",
+        "missing",
     ]);
     let d = Limits::default();
     let limits = Limits {
@@ -261,10 +281,8 @@ fn limits(s: &Section<'_>) -> Limits {
         missing: s.flag("missing").unwrap_or(d.missing),
     };
     if (limits.burst as usize) < limits.rows {
-        let message = format!(
-            "a request of {} rows never fits a burst of {}",
-            limits.rows, limits.burst
-        );
+        let message =
+            format!("a request of {} rows never fits a burst of {}", limits.rows, limits.burst);
         let key = if s.has("burst") { "burst" } else { "rows" };
         s.refuse("burst-too-small", key, message, "too small", "raise `burst` or lower `rows`");
     }

@@ -115,8 +115,7 @@ impl Pool {
     }
 
     async fn open(&self) -> Result<Wire, ScoreError> {
-        let stream =
-            TcpStream::connect(self.address).await.map_err(|_| ScoreError::Unreachable)?;
+        let stream = TcpStream::connect(self.address).await.map_err(|_| ScoreError::Unreachable)?;
         // Small requests must not wait for the acknowledgement of the last one.
         let _ = stream.set_nodelay(true);
         let (sender, driver) =
