@@ -197,3 +197,92 @@ const HALF_OPEN: u8 = 2;
 /// A probe without an outcome holds its place at least this long: longer than any deadline that
 /// is of use, short enough that a lost probe does not keep a sound model out.
 const PROBE_LAPSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: BreakerPolicy =
+        BreakerPolicy { failures: 3, open: Duration::from_secs(2), probes: 2 };
+
+    #[test]
+    fn failures_in_a_row_open_it_and_probes_close_it() {
+        let (breaker, start) = (Breaker::new(POLICY), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for change in [breaker.failure(start), breaker.failure(start), breaker.success()] {
+            assert_eq!(change, Change::None);
+        }
+        assert_eq!([breaker.failure(start), breaker.failure(start)], [Change::None; 2]);
+        assert_eq!(breaker.admit(start), Admission::Pass);
+        assert_eq!(breaker.failure(start), Change::Opened);
+        assert_eq!(breaker.admit(at(1)), Admission::Refuse);
+        assert_eq!(breaker.success(), Change::None, "a late answer proves nothing");
+        assert_eq!(breaker.admit(at(2)), Admission::Probe);
+        assert_eq!(breaker.admit(at(2)), Admission::Refuse, "one probe at a time");
+        assert_eq!(breaker.success(), Change::None);
+        assert_eq!(breaker.admit(at(2)), Admission::Probe);
+        assert_eq!(breaker.failure(at(2)), Change::None);
+        assert_eq!(breaker.admit(at(3)), Admission::Refuse, "open again");
+        assert_eq!(breaker.admit(at(4)), Admission::Probe);
+        assert_eq!(breaker.admit(at(6)), Admission::Probe, "a probe that was lost gives way");
+        assert_eq!(
+            [breaker.success(), breaker.state_change_of_next(at(6))],
+            [Change::None, Change::Closed]
+        );
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert_eq!(breaker.trip(at(7)), Change::Opened);
+        assert_eq!(breaker.trip(at(7)), Change::None);
+        assert_eq!(breaker.state(), BreakerState::Open);
+    }
+
+    impl Breaker {
+        fn state_change_of_next(&self, now: Instant) -> Change {
+            assert_eq!(self.admit(now), Admission::Probe);
+            self.success()
+        }
+    }
+
+    proptest! {
+        // Every step: milliseconds that pass, and whether the request succeeds if it is let through.
+        #[test]
+        fn nothing_passes_within_the_open_time(
+            steps in prop::collection::vec((0u64..900, any::<bool>()), 1..200),
+        ) {
+            let breaker = Breaker::new(POLICY);
+            let mut now = Instant::now();
+            let mut opened: Option<Instant> = None;
+            let mut row = 0;
+            for (millis, succeeds) in steps {
+                now += Duration::from_millis(millis);
+                let admitted = breaker.admit(now);
+                if let Some(at) = opened {
+                    let early = now.saturating_duration_since(at) < POLICY.open;
+                    prop_assert_eq!(admitted == Admission::Refuse, early);
+                } else {
+                    prop_assert_eq!(admitted, Admission::Pass);
+                }
+                if admitted == Admission::Refuse {
+                    continue;
+                }
+                if succeeds {
+                    row = if opened.is_some() { row + 1 } else { 0 };
+                    let closes = opened.is_some() && row == POLICY.probes;
+                    prop_assert_eq!(breaker.success() == Change::Closed, closes);
+                    if closes {
+                        (opened, row) = (None, 0);
+                    }
+                } else {
+                    let change = breaker.failure(now);
+                    row = if opened.is_some() { 0 } else { row + 1 };
+                    let opens = opened.is_none() && row == POLICY.failures;
+                    prop_assert_eq!(change == Change::Opened, opens);
+                    if opens || opened.is_some() {
+                        (opened, row) = (Some(now), 0);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -5,17 +5,20 @@
 //! which waits for it before an answer leaves, and by the state machine.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use proofmark_evidence::durable::{Fs, OsFs};
 use proofmark_evidence::entry::LEAF_BYTES_MAX;
+use proofmark_evidence::journal::{Journal, Recovered};
 use proofmark_evidence::keys::LogKey;
-use proofmark_evidence::log::{CHECKPOINT_NAME, Log, LogError};
-use proofmark_schema::guard::{GuardEvent, ShedEvent};
+use proofmark_evidence::log::Leaf;
+use proofmark_schema::guard::{ContinueEvent, GuardEvent, ShedEvent};
 use tokio::sync::oneshot;
+
+mod committer;
+
+use committer::{Committer, Counters, Done, Refused, lock};
 
 /// The clock that is handed in: RFC 3339 in UTC.
 pub type Clock = Arc<dyn Fn() -> String + Send + Sync>;
@@ -55,31 +58,22 @@ pub struct RecorderStats {
 pub struct Recorder(Arc<Inner>);
 
 struct Inner {
-    queue: Mutex<Option<SyncSender<Job>>>,
+    committer: Committer,
     counters: Arc<Counters>,
+    shed: Arc<Shed>,
     clock: Clock,
     epoch: u64,
+    recovered: Recovered,
     ticket: AtomicU64,
-    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Events that were refused because the queue was full.
 #[derive(Default)]
-struct Counters {
-    records: AtomicU64,
-    commits: AtomicU64,
-    commit_micros: AtomicU64,
-    shed: AtomicU64,
-    queued: AtomicU64,
-    failed: AtomicU64,
-    // Refused since the last `shed` event, and when the first of them was.
-    unrecorded: AtomicU64,
+struct Shed {
+    total: AtomicU64,
+    // Not yet told in the log, and since when.
+    untold: AtomicU64,
     since: Mutex<Option<String>>,
-    healthy: AtomicBool,
-}
-
-struct Job {
-    leaf: Vec<u8>,
-    done: oneshot::Sender<Result<u64, RecordError>>,
 }
 
 /// An event on its way; await it for its sequence number once it is durable.
@@ -87,34 +81,42 @@ struct Job {
 pub struct Pending(oneshot::Receiver<Result<u64, RecordError>>);
 
 impl Recorder {
-    /// Opens or begins the log and starts the writer.
+    /// Opens the log of the guard, or begins it; recovers what an earlier process acknowledged;
+    /// starts the writer.
     ///
     /// # Errors
     /// [`RecordError::Log`] if the log cannot be opened or recovered.
     pub fn open(options: RecorderOptions, clock: Clock) -> Result<Self, RecordError> {
-        let dir = options.dir.join("log");
-        let log = if dir.join(CHECKPOINT_NAME).exists() {
-            Log::open_writer(&dir, options.key)?
-        } else {
-            Log::create(&dir, &options.origin, options.key)?
-        };
-        let epoch = log.size();
+        Self::open_on(Arc::new(OsFs), options, clock)
+    }
+
+    /// As [`Recorder::open`], on a given file system.
+    ///
+    /// # Errors
+    /// As [`Recorder::open`].
+    pub fn open_on(
+        fs: Arc<dyn Fs>,
+        options: RecorderOptions,
+        clock: Clock,
+    ) -> Result<Self, RecordError> {
+        let opened = Journal::open(fs, &options.dir, &options.origin, Arc::new(options.key));
+        let (journal, volumes) = opened.map_err(|e| RecordError::Log(e.to_string()))?;
+        let previous = volumes.previous().map_err(|e| RecordError::Log(e.to_string()))?;
+        let (epoch, recovered) = (journal.next(), journal.recovered());
         let counters = Arc::new(Counters::default());
-        counters.healthy.store(true, Ordering::Relaxed);
-        let (sender, receiver) = sync_channel(options.queue.max(1));
-        let (shared, now) = (counters.clone(), clock.clone());
-        let thread = std::thread::Builder::new()
-            .name("recorder".to_owned())
-            .spawn(move || write_all(log, &receiver, &shared, &now))
-            .map_err(|e| RecordError::Failed(e.to_string()))?;
-        Ok(Self(Arc::new(Inner {
-            queue: Mutex::new(Some(sender)),
+        let committer = Committer::start(journal, volumes, options.queue, &counters)?;
+        // A crash may have come between the end of a volume and its word in the next one.
+        counters.tell(previous);
+        let inner = Inner {
+            committer,
             counters,
+            shed: Arc::default(),
             clock,
             epoch,
+            recovered,
             ticket: AtomicU64::new(0),
-            thread: Mutex::new(Some(thread)),
-        })))
+        };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Records an event; resolves to its sequence number (leaf index) once it is durable.
@@ -130,35 +132,26 @@ impl Recorder {
     /// # Errors
     /// [`RecordError::Overloaded`] if the queue is full (counted), or the event is too long.
     pub fn submit(&self, event: &GuardEvent) -> Result<Pending, RecordError> {
-        let leaf = event.to_leaf().map_err(|e| RecordError::Failed(e.to_string()))?;
-        if leaf.len() > LEAF_BYTES_MAX {
-            return Err(RecordError::TooLong(leaf.len()));
-        }
-        let (done, receiver) = oneshot::channel();
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = queue.as_ref().ok_or(RecordError::Closed)?;
-        self.0.counters.queued.fetch_add(1, Ordering::Relaxed);
-        match sender.try_send(Job { leaf, done }) {
-            Ok(()) => Ok(Pending(receiver)),
-            Err(refused) => {
-                self.0.counters.queued.fetch_sub(1, Ordering::Relaxed);
-                match refused {
-                    TrySendError::Full(_) => {
-                        self.0.counters.count_shed(&self.0.clock);
-                        Err(RecordError::Overloaded)
-                    }
-                    TrySendError::Disconnected(_) => Err(RecordError::Closed),
-                }
-            }
-        }
+        let (sender, receiver) = oneshot::channel();
+        let done: Done = Box::new(move |result| {
+            // Nobody waits any more: the record stands all the same.
+            let _ = sender.send(result);
+        });
+        self.put(event, done)?;
+        Ok(Pending(receiver))
     }
 
-    /// As [`Recorder::record`], for a thread outside the runtime.
+    /// As [`Recorder::record`], but blocks; for threads and for rare events such as a stop.
     ///
     /// # Errors
     /// As [`Recorder::record`].
     pub fn record_blocking(&self, event: &GuardEvent) -> Result<u64, RecordError> {
-        self.submit(event)?.wait_blocking()
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let done: Done = Box::new(move |result| {
+            let _ = sender.send(result);
+        });
+        self.put(event, done)?;
+        receiver.recv().unwrap_or(Err(RecordError::Closed))
     }
 
     /// Counters since the start.
@@ -169,7 +162,7 @@ impl Recorder {
             records: read(&c.records),
             commits: read(&c.commits),
             commit_micros_total: read(&c.commit_micros),
-            shed: read(&c.shed),
+            shed: read(&self.0.shed.total),
             queued: read(&c.queued),
             failed: read(&c.failed),
         }
@@ -177,25 +170,118 @@ impl Recorder {
 
     /// Whether the last write succeeded; when not, answers must be held back.
     pub fn healthy(&self) -> bool {
-        self.0.counters.healthy.load(Ordering::Relaxed)
+        !self.0.counters.broken.load(Ordering::Acquire)
+    }
+
+    /// The last signed checkpoint of the log, at most about a second old.
+    pub fn checkpoint(&self) -> String {
+        lock(&self.0.counters.checkpoint).clone()
+    }
+
+    /// What the start recovered from a process that did not end in order.
+    pub fn recovered(&self) -> Recovered {
+        self.0.recovered
     }
 
     /// A number that no other request of this log gets, over restarts too: the size of the log at
-    /// the start in the upper half, a counter in the lower.
+    /// the start in the upper half, a counter in the lower. Every start records an event of its
+    /// own, so the size differs from start to start.
     pub fn ticket(&self) -> u128 {
         let count = self.0.ticket.fetch_add(1, Ordering::Relaxed);
         (u128::from(self.0.epoch) << 64) | u128::from(count)
     }
 
-    /// Makes everything queued durable, signs a last checkpoint and ends. Later events are
-    /// refused with [`RecordError::Closed`].
+    /// Makes everything queued durable, brings it into the log, signs a last checkpoint and ends.
+    /// Later events are refused with [`RecordError::Closed`].
     pub fn close(&self) {
-        drop(self.0.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // A panicked writer acknowledged nothing further; there is nothing left to save.
-            let _ = thread.join();
+        // What was lost since the last event is told before the end.
+        self.tell_owed();
+        self.0.committer.close(&self.0.counters);
+    }
+
+    fn put(&self, event: &GuardEvent, done: Done) -> Result<(), RecordError> {
+        let leaf = leaf(event)?;
+        self.tell_owed();
+        match self.0.committer.submit(leaf, done, &self.0.counters) {
+            Ok(()) => Ok(()),
+            Err(Refused::Closed) => Err(RecordError::Closed),
+            Err(Refused::Full) => {
+                self.0.shed.count(1, || (self.0.clock)());
+                Err(RecordError::Overloaded)
+            }
         }
+    }
+
+    // What the log still has to be told of itself: loss, and volumes that ended.
+    fn tell_owed(&self) {
+        let inner = &self.0;
+        if inner.shed.untold.load(Ordering::Relaxed) > 0 {
+            self.tell_shed();
+        }
+        if inner.counters.any_full.load(Ordering::Relaxed) {
+            for volume in inner.counters.take_full() {
+                let event = GuardEvent::Continue(ContinueEvent {
+                    time: (inner.clock)(),
+                    origin: volume.origin.clone(),
+                    size: volume.size,
+                    root: hex::encode(volume.root),
+                });
+                let (counters, again) = (inner.counters.clone(), volume.clone());
+                let done: Done = Box::new(move |result| {
+                    if result.is_err() {
+                        counters.tell(Some(again));
+                    }
+                });
+                let put = leaf(&event)
+                    .map(|leaf| inner.committer.submit(leaf, done, &inner.counters).is_ok());
+                if put != Ok(true) {
+                    inner.counters.tell(Some(volume));
+                }
+            }
+        }
+    }
+
+    fn tell_shed(&self) {
+        let inner = &self.0;
+        let count = inner.shed.untold.swap(0, Ordering::AcqRel);
+        if count == 0 {
+            return;
+        }
+        let time = (inner.clock)();
+        let since = lock(&inner.shed.since).take().unwrap_or_else(|| time.clone());
+        let event = GuardEvent::Shed(ShedEvent { time, count, since: since.clone() });
+        let (shed, began) = (inner.shed.clone(), since.clone());
+        let done: Done = Box::new(move |result| {
+            if result.is_err() {
+                shed.untold(count, || began);
+            }
+        });
+        let put =
+            leaf(&event).map(|leaf| inner.committer.submit(leaf, done, &inner.counters).is_ok());
+        if put != Ok(true) {
+            inner.shed.untold(count, || since);
+        }
+    }
+}
+
+fn leaf(event: &GuardEvent) -> Result<Leaf, RecordError> {
+    let bytes = event.to_leaf().map_err(|e| RecordError::Failed(e.to_string()))?;
+    let length = bytes.len();
+    Leaf::new(bytes).map_err(|_| RecordError::TooLong(length))
+}
+
+impl Shed {
+    fn count(&self, count: u64, now: impl FnOnce() -> String) {
+        self.total.fetch_add(count, Ordering::Relaxed);
+        self.untold(count, now);
+    }
+
+    fn untold(&self, count: u64, since: impl FnOnce() -> String) {
+        let mut first = lock(&self.since);
+        if first.is_none() {
+            *first = Some(since());
+        }
+        self.untold.fetch_add(count, Ordering::AcqRel);
     }
 }
 
@@ -207,11 +293,7 @@ impl std::fmt::Debug for Recorder {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
+        self.committer.close(&self.counters);
     }
 }
 
@@ -253,62 +335,5 @@ pub enum RecordError {
     Closed,
 }
 
-impl From<LogError> for RecordError {
-    fn from(error: LogError) -> Self {
-        Self::Log(error.to_string())
-    }
-}
-
-impl Counters {
-    fn count_shed(&self, clock: &Clock) {
-        self.shed.fetch_add(1, Ordering::Relaxed);
-        if self.unrecorded.fetch_add(1, Ordering::AcqRel) == 0 {
-            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock());
-        }
-    }
-}
-
-fn write_all(mut log: Log, queue: &Receiver<Job>, counters: &Counters, clock: &Clock) {
-    while let Ok(first) = queue.recv() {
-        let mut jobs = vec![first];
-        while let (true, Ok(job)) = (jobs.len() < GROUP_MAX, queue.try_recv()) {
-            jobs.push(job);
-        }
-        let count = jobs.len() as u64;
-        counters.queued.fetch_sub(count, Ordering::Relaxed);
-        let (mut leaves, replies): (Vec<_>, Vec<_>) =
-            jobs.into_iter().map(|job| (job.leaf, job.done)).unzip();
-        let shed = counters.unrecorded.swap(0, Ordering::AcqRel);
-        if shed > 0 {
-            let since = counters.since.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let time = clock();
-            let since = since.unwrap_or_else(|| time.clone());
-            let event = GuardEvent::Shed(ShedEvent { time, count: shed, since });
-            leaves.extend(event.to_leaf());
-        }
-        let began = Instant::now();
-        let result = log.append(&leaves);
-        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        counters.commit_micros.fetch_add(micros, Ordering::Relaxed);
-        counters.healthy.store(result.is_ok(), Ordering::Relaxed);
-        match result {
-            Ok(receipt) => {
-                counters.records.fetch_add(leaves.len() as u64, Ordering::Relaxed);
-                counters.commits.fetch_add(1, Ordering::Relaxed);
-                for (index, reply) in (receipt.first_index..).zip(replies) {
-                    let _ = reply.send(Ok(index));
-                }
-            }
-            Err(error) => {
-                counters.failed.fetch_add(count, Ordering::Relaxed);
-                counters.unrecorded.fetch_add(shed, Ordering::AcqRel);
-                for reply in replies {
-                    let _ = reply.send(Err(RecordError::Failed(error.to_string())));
-                }
-            }
-        }
-    }
-}
-
-/// Events in one group: enough to use one flush well, few enough to keep the wait short.
-const GROUP_MAX: usize = 512;
+#[cfg(test)]
+mod tests;
