@@ -190,7 +190,9 @@ impl Desk<'_> {
             self.world.risks.named(id).is_some_and(|r| r.scenario.row == Some(threat))
         };
         for trigger in self.world.triggers.iter().filter(|t| t.open) {
-            let here = trigger.rows.contains(&threat) || trigger.risks.iter().any(of_row);
+            let here = trigger.everything
+                || trigger.rows.contains(&threat)
+                || trigger.risks.iter().any(of_row);
             if here && matches!(cell.verb, Verb::Respond | Verb::Resolve) {
                 add(&mut cell.note, &trigger.what);
                 cell.next = format!("`{}`", trigger.next);

@@ -4,6 +4,8 @@
 //! among the current files, or its setting is on in the guard's policy. Must never count an effect
 //! whose interval holds zero. Called by `overview`, the matrix and the papers.
 
+use std::collections::BTreeMap;
+
 use proofmark_schema::measurement::AssetDigest;
 
 use super::{Present, World};
@@ -98,13 +100,18 @@ impl Measured {
 
 /// An effect in words; an interval that holds zero is called no measured effect.
 pub fn line(effect: &Effect) -> String {
-    let Effect { metric, difference, lower, upper, .. } = effect;
+    let Effect { metric, difference, lower, upper, eps, with, without, .. } = effect;
+    let budget = eps.map(|eps| format!(" at {eps}")).unwrap_or_default();
+    let arms = match (with.as_str(), without.as_str()) {
+        ("", _) | (_, "") => String::new(),
+        (with, without) => format!(" ({with} against {without})"),
+    };
     let says = match effect.says {
         Says::Better => "better",
         Says::Worse => "WORSE",
         Says::NoMeasuredEffect => "no measured effect",
     };
-    format!("{metric} {difference:+.4} [{lower:+.4}, {upper:+.4}]: {says}")
+    format!("{metric}{budget} {difference:+.4} [{lower:+.4}, {upper:+.4}]{arms}: {says}")
 }
 
 fn measured(
@@ -147,11 +154,36 @@ fn force(
     if let Some(name) = changed("model/") {
         return Force::Off(format!("its effect was measured on another `{name}`"));
     }
-    match world.guard.as_ref().map(|g| g.settings.get(setting)) {
-        None => Force::Off("no guard has recorded its policy".to_owned()),
-        Some(None) => Force::Off(format!("the guard's policy does not set `{setting}`")),
-        Some(Some(value)) => Force::On(format!("the guard sets `{setting} = {value}`")),
+    let Some(guard) = &world.guard else {
+        return Force::Off("no guard has recorded its policy".to_owned());
+    };
+    set(measure, setting, &guard.settings)
+}
+
+/// Whether the guard's settings hold `name`, or `name = value` where the measure names the value.
+/// A file that a setting names must be the measured one.
+fn set(measure: &Measure, setting: &str, settings: &BTreeMap<String, String>) -> Force {
+    let (name, wanted) = match setting.split_once('=') {
+        Some((name, wanted)) => (name.trim(), Some(wanted.trim())),
+        None => (setting, None),
+    };
+    let Some(value) = settings.get(name) else {
+        return Force::Off(format!("the guard's policy does not set `{name}`"));
+    };
+    let file = measure.artefacts.iter().any(|a| a.sha256 == *value);
+    let on = match wanted {
+        Some(wanted) => value == wanted,
+        None => file || value == "true",
+    };
+    if on {
+        return Force::On(format!("the guard sets `{name}`"));
     }
+    if wanted.is_none() && value != "false" {
+        return Force::Off(format!(
+            "the guard sets `{name} = {value}`, and nothing says that this is what was measured"
+        ));
+    }
+    Force::Off(format!("the guard sets `{name} = {value}`"))
 }
 
 /// The first measured file of that kind that is not what lies there now.

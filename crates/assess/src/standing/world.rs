@@ -17,6 +17,7 @@ use crate::drill::{self, DrillPredicate};
 use crate::events::Logged;
 use crate::guard_events::{GuardFold, GuardIncident};
 use crate::history::{self, RunRecord};
+use crate::incident::Incident;
 use crate::risk::{self, Risk, Risks};
 use crate::treatment::{self, TreatmentsPredicate};
 
@@ -61,6 +62,8 @@ pub struct Trigger {
     pub rows: Vec<ThreatClass>,
     /// Risks it names.
     pub risks: Vec<String>,
+    /// Whether it touches every risk: an incident that names none could be about any.
+    pub everything: bool,
     /// Whether it still goes on.
     pub open: bool,
 }
@@ -99,18 +102,48 @@ impl Trigger {
             next: "proofmark guard status".to_owned(),
             rows: seeds().touched_by_guard.clone(),
             risks: Vec::new(),
+            everything: false,
             open: incident.until.is_none(),
+        }
+    }
+
+    /// An incident: it re-opens the risks that it names while it is open, and those accepted
+    /// before it was opened.
+    pub fn incident(incident: &Incident) -> Self {
+        let Incident { id, opened, facts, .. } = incident;
+        let everything = facts.risks.is_empty();
+        let word = if incident.is_open() { "is open" } else { "is closed" };
+        let severity = incident.severity().title();
+        let all = if everything { ", and names no risk, so it may touch any" } else { "" };
+        Self {
+            time: opened.clone(),
+            kind: TriggerKind::Incident,
+            what: format!("incident `{id}` ({severity}), opened {opened}, {word}{all}"),
+            next: format!("proofmark incident show {id}"),
+            rows: Vec::new(),
+            risks: facts.risks.clone(),
+            everything,
+            open: incident.is_open(),
         }
     }
 
     /// Whether it touches that risk.
     pub fn touches(&self, risk: &Risk) -> bool {
-        self.risks.contains(&risk.id)
+        self.everything
+            || self.risks.contains(&risk.id)
             || risk.scenario.row.is_some_and(|row| self.rows.contains(&row))
     }
 }
 
 impl World {
+    /// Adds incidents and what they hold.
+    pub fn with_incidents(&mut self, incidents: &[Incident]) {
+        self.triggers.extend(incidents.iter().map(Trigger::incident));
+        let held = incidents.iter().filter(|i| i.holds());
+        let since = |i: &Incident| i.freeze.as_ref().map_or(i.opened.clone(), |f| f.at.clone());
+        self.holds.extend(held.map(|i| (i.id.clone(), since(i))));
+    }
+
     /// Adds what the guard's own log tells: falls to SAFE or STOPPED, and the policy and models of
     /// its last start. `settings` are those of the policy file of now, by dotted name, and `policy`
     /// is the digest under which the guard knows that file; settings count only if the guard

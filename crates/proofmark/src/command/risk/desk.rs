@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use proofmark_assess::guard_events::read_guard;
+use proofmark_assess::incident::incidents;
 use proofmark_assess::matrix::{Matrix, live::live};
 use proofmark_assess::risk::day;
 use proofmark_assess::standing::{Overview, Present, World, overview};
@@ -99,6 +100,8 @@ pub fn world(state: &State, log: &Log, store: &Store) -> Outcome<World> {
     if let Some(fold) = guard {
         world.with_guard(&fold, None, std::collections::BTreeMap::new());
     }
+    let incidents = incidents(log, store).or_fail("log", "run `proofmark log fsck`")?;
+    world.with_incidents(&incidents);
     Ok(world)
 }
 
