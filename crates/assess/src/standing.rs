@@ -364,4 +364,6 @@ fn overall(world: &World, present: &Present<'_>, risks: &[RiskStanding]) -> Over
 }
 
 #[cfg(test)]
+pub(crate) mod room;
+#[cfg(test)]
 mod tests;

@@ -63,10 +63,13 @@ impl Desk<'_> {
         for measured in self.measures.iter().filter(|m| m.measure.cells.contains(&rule.cell)) {
             told = true;
             let title = &measured.measure.title;
-            let counts: Vec<String> = measured
-                .better(&rule.metrics)
-                .map(|e| format!("treatment:{}#{}/{}", measured.id, e.measure, e.metric))
-                .collect();
+            let mut counts: Vec<String> = Vec::new();
+            for e in measured.better(&rule.metrics) {
+                let id = format!("treatment:{}#{}/{}", measured.id, e.measure, e.metric);
+                if !counts.contains(&id) {
+                    counts.push(id);
+                }
+            }
             if measured.force.is_on() && !counts.is_empty() {
                 cover(cell, counts, &rule.why);
                 add(&mut cell.measure, title);

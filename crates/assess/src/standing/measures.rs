@@ -91,10 +91,14 @@ impl Measured {
         self.effects.iter().map(line).collect()
     }
 
-    /// Effects on one of these figures that are better.
-    pub fn better<'a>(&'a self, metrics: &'a [String]) -> impl Iterator<Item = &'a Effect> {
-        let on = |e: &&Effect| metrics.contains(&e.metric) && e.says == Says::Better;
-        self.effects.iter().filter(on)
+    /// Effects on one of these figures that are better; none when another of them is worse, since
+    /// nobody may pick the budget that suits.
+    pub fn better(&self, metrics: &[String]) -> Vec<&Effect> {
+        let on = || self.effects.iter().filter(|e| metrics.contains(&e.metric));
+        if on().any(|e| e.says == Says::Worse) {
+            return Vec::new();
+        }
+        on().filter(|e| e.says == Says::Better).collect()
     }
 }
 
