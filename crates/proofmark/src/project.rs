@@ -48,7 +48,7 @@ impl Project {
         })?;
         match system::parse(&text) {
             Ok(system) => Ok(Self { dir: dir.to_path_buf(), system, sha256 }),
-            Err(diagnostics) => Err(refused(&file, &text, &diagnostics)),
+            Err(diagnostics) => Err(refused(&file, &text, &diagnostics, &REFUSED)),
         }
     }
 
@@ -63,8 +63,23 @@ impl Project {
     }
 }
 
-/// All problems of a declaration, each with its source line.
-fn refused(file: &Path, text: &str, diagnostics: &[system::Diagnostic]) -> Failure {
+/// How a refused document is spoken of.
+pub struct Refused {
+    /// Code of the failure.
+    pub code: &'static str,
+    /// What did not happen.
+    pub outcome: &'static str,
+    /// What to do next.
+    pub help: &'static str,
+}
+
+/// All problems of a document, each with its source line.
+pub fn refused(
+    file: &Path,
+    text: &str,
+    diagnostics: &[system::Diagnostic],
+    how: &Refused,
+) -> Failure {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::none() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
@@ -90,12 +105,18 @@ fn refused(file: &Path, text: &str, diagnostics: &[system::Diagnostic]) -> Failu
     let count = diagnostics.len();
     let noun = if count == 1 { "problem" } else { "problems" };
     Failure::new(
-        "declaration-refused",
-        format!("`{}` has {count} {noun}; nothing was measured", file.display()),
-        "mend what is marked above and run `proofmark check` again",
+        how.code,
+        format!("`{}` has {count} {noun}; {}", file.display(), how.outcome),
+        how.help,
     )
     .with_details(details)
 }
+
+const REFUSED: Refused = Refused {
+    code: "declaration-refused",
+    outcome: "nothing was measured",
+    help: "mend what is marked above and run `proofmark check` again",
+};
 
 /// Name of the declaration.
 pub const FILE: &str = "proofmark.toml";

@@ -21,7 +21,7 @@ use proofmark_schema::guard::{
     ControlAction, ControlEvent, EndEvent, GuardEvent, GuardState, Responder, StartEvent,
 };
 use proofmark_schema::input_schema::InputSchema;
-use proofmark_schema::system::{ModelAsset, System};
+use proofmark_schema::system::{Feature, ModelAsset, System};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -29,11 +29,12 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::answer::Releaser;
 use crate::gate::{Gate, Unrecorded};
+use crate::intake::Intake;
 use crate::keys::{KeyFile, Keyring, KeysError};
 use crate::known::{Check, Trust};
 use crate::limit::Rate;
 use crate::listener::{self, Connections};
-use crate::local::LocalError;
+use crate::local::{LocalError, model_inputs};
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::recorder::{Clock, RecordError, Recorder, RecorderOptions};
@@ -314,6 +315,19 @@ fn assemble(parts: Parts) -> Result<(Gate, Vec<Check>), GuardError> {
         policy,
     };
     Ok((gate, checks))
+}
+
+/// The form of requests for these models: every feature that one of them reads may come in.
+pub fn intake<'a>(
+    system: &System,
+    policy: &Policy,
+    files: impl Iterator<Item = &'a ServedFile>,
+) -> Intake {
+    let files: Vec<_> = files.map(|f| (f, model_inputs(f.model.graph()))).collect();
+    let read = |feature: &Feature| {
+        files.iter().any(|(file, inputs)| maker::reads(system, file, inputs, feature))
+    };
+    Intake::new(system, &policy.limits, &read)
 }
 
 /// Reads the key file again when it changed; a key that is gone or revoked opens nothing from

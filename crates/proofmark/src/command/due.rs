@@ -58,7 +58,10 @@ fn as_text(desk: &Desk, list: &[Due], overdue: usize) -> String {
         } else {
             ""
         };
-        let at = due.at.as_deref().map_or("now", |at| if due.kind == "clock" { at } else { day::date(at) });
+        let at = due
+            .at
+            .as_deref()
+            .map_or("now", |at| if due.kind == "clock" { at } else { day::date(at) });
         grid.row(vec![
             at.to_owned(),
             mark.to_owned(),

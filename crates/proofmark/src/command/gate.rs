@@ -97,7 +97,8 @@ fn as_text(desk: &Desk, decision: &Decision, release: &str, index: Option<u64>) 
         );
     }
     if !decision.open {
-        let _ = write!(text, "\n{} reasons\n{}", decision.reasons.len(), reasons(&decision.reasons));
+        let _ =
+            write!(text, "\n{} reasons\n{}", decision.reasons.len(), reasons(&decision.reasons));
     }
     match index {
         Some(index) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proofmark_dataset::bind::{self, ModelInput};
 use proofmark_schema::guard::{Responder, ServedModel};
-use proofmark_schema::system::{Feature, FeatureKind};
+use proofmark_schema::system::{Feature, FeatureKind, System};
 
 use super::{GuardError, Parts, ServedFile};
 use crate::answer::Decider;
@@ -85,7 +85,8 @@ impl<'a> Maker<'a> {
     ) -> Result<UpstreamScorer, GuardError> {
         let inputs = model_inputs(file.model.graph());
         let features = &self.parts.system.features;
-        let read = features.iter().map(|f| self.reads(file, &inputs, f)).collect();
+        let system = &self.parts.system;
+        let read = features.iter().map(|f| reads(system, file, &inputs, f)).collect();
         Ok(UpstreamScorer::new(UpstreamModel {
             upstream,
             address: resolve(&upstream.authority).map_err(GuardError::Upstream)?,
@@ -100,10 +101,9 @@ impl<'a> Maker<'a> {
 
     /// The form of requests: every feature that a served model reads.
     pub(super) fn intake(&self) -> Intake {
-        let inputs: Vec<(&ServedFile, Vec<ModelInput>)> = self.sources().collect();
-        let read = |feature: &Feature| inputs.iter().any(|(f, i)| self.reads(f, i, feature));
         let parts = self.parts;
-        let mut intake = Intake::new(&parts.system, &parts.policy.limits, &read);
+        let files = self.sources().map(|(file, _)| file);
+        let mut intake = super::intake(&parts.system, &parts.policy, files);
         if let Some(schema) = &parts.schema {
             intake.narrow(schema);
         }
@@ -163,17 +163,22 @@ impl<'a> Maker<'a> {
         let found = self.parts.models.iter().find(|m| m.asset.name == source.model);
         found.ok_or_else(|| GuardError::NoModel(source.model.clone()))
     }
+}
 
-    /// Whether a model reads a feature.
-    fn reads(&self, file: &ServedFile, inputs: &[ModelInput], feature: &Feature) -> bool {
-        if feature.kind == FeatureKind::Image {
-            return true;
-        }
-        let plan = bind::plan(&self.parts.system.features, &file.asset, inputs);
-        plan.is_ok_and(|plan| {
-            plan.inputs.iter().any(|(_, columns)| columns.iter().any(|c| c.name == feature.name))
-        })
+/// Whether a model reads a feature.
+pub(super) fn reads(
+    system: &System,
+    file: &ServedFile,
+    inputs: &[ModelInput],
+    feature: &Feature,
+) -> bool {
+    if feature.kind == FeatureKind::Image {
+        return true;
     }
+    let plan = bind::plan(&system.features, &file.asset, inputs);
+    plan.is_ok_and(|plan| {
+        plan.inputs.iter().any(|(_, columns)| columns.iter().any(|c| c.name == feature.name))
+    })
 }
 
 /// Questions that may wait for the model in this process: at a millisecond each, a deadline.

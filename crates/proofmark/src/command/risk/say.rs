@@ -19,9 +19,7 @@ use proofmark_evidence::log::Log;
 use proofmark_evidence::store::Store;
 use proofmark_schema::duties::{cell_id, duties};
 use proofmark_schema::measurement::AssetDigest;
-use proofmark_schema::risk::{
-    Basis, Links, Rating, Scenario, ScenarioHarm, seeds as seed_data,
-};
+use proofmark_schema::risk::{Basis, Links, Rating, Scenario, ScenarioHarm, seeds as seed_data};
 use proofmark_schema::system::{System, nearest};
 use proofmark_schema::taxonomy::{ThreatClass, Verb};
 
@@ -103,8 +101,7 @@ pub fn rate(args: &Rate, global: Global) -> Outcome<ExitCode> {
     let mut session = Session::open(&args.by)?;
     let by = session.speaker(&args.by, Role::Author)?;
     let risk = session.risk(&args.id)?.clone();
-    let named =
-        args.harm.as_deref().map(|name| harm(&session.project.system, name)).transpose()?;
+    let named = args.harm.as_deref().map(|name| harm(&session.project.system, name)).transpose()?;
     let declared = named.as_ref().or(risk.scenario.harm.as_ref()).map(|h| h.severity);
     let severity = args.severity.or(declared).ok_or_else(|| no_harm(&risk.id))?;
     let rating = session.rating(&risk, args, severity)?;
@@ -152,8 +149,7 @@ pub fn treat(args: &Treat, global: Global) -> Outcome<ExitCode> {
 pub fn withdraw(args: &Withdraw, global: Global) -> Outcome<ExitCode> {
     let mut session = Session::open(&args.by)?;
     let by = session.speaker(&args.by, Role::Author)?;
-    let act =
-        Act::Withdraw { treatment: args.treatment.clone(), reason: args.reason.clone() };
+    let act = Act::Withdraw { treatment: args.treatment.clone(), reason: args.reason.clone() };
     session.say(&args.id, &by, act)?;
     session.finish(&args.id, &args.by, global)
 }
@@ -167,7 +163,8 @@ pub fn accept(args: &Accept, global: Global) -> Outcome<ExitCode> {
     let overview = session.overview();
     let standing = session.standing(&overview, id)?;
     let residual = standing.residual.rating.clone().ok_or_else(|| {
-        let message = format!("the residual risk of `{id}` is not known: {}", standing.residual.from);
+        let message =
+            format!("the residual risk of `{id}` is not known: {}", standing.residual.from);
         Failure::new("residual-unknown", message, &standing.residual.next)
     })?;
     let waives = session.waives(standing, &args.waives)?;
@@ -226,9 +223,8 @@ pub fn overall(args: &Overall, global: Global) -> Outcome<ExitCode> {
     if let Some(missing) = overview.missing.first() {
         return Err(Failure::new("scenario-missing", &missing.what, &missing.next));
     }
-    let covered = |r: &RiskStanding| {
-        Some(Covered { risk: r.risk.id.clone(), index: r.risk.settled()? })
-    };
+    let covered =
+        |r: &RiskStanding| Some(Covered { risk: r.risk.id.clone(), index: r.risk.settled()? });
     let act = Act::Overall {
         reason: args.reason.clone(),
         expires,
@@ -347,8 +343,11 @@ impl Session {
     fn rateable(&self) -> Vec<(String, Rating, String)> {
         let system = &self.project.system;
         let overview = self.overview();
-        let last =
-            self.world.last.as_ref().filter(|_| overview.run.as_ref().is_some_and(|r| r.currency.holds()));
+        let last = self
+            .world
+            .last
+            .as_ref()
+            .filter(|_| overview.run.as_ref().is_some_and(|r| r.currency.holds()));
         let mut list = Vec::new();
         for risk in self.world.risks.risks.iter().filter(|r| r.inherent.is_none()) {
             let Some(severity) = risk.scenario.harm.as_ref().map(|h| h.severity) else { continue };
@@ -395,12 +394,14 @@ impl Session {
                 likelihood::rating(level, Basis::Measured(figures), severity).ok_or_else(bug)
             }
             (Some(Err(why)), None) => Err(Failure::new("unmeasured", why, ENTER)),
-            (None, None) => match seeds::declared_likelihood(&self.project.system, &risk.scenario) {
-                Some((level, basis)) if !args.residual => {
-                    likelihood::rating(level, basis, severity).ok_or_else(bug)
+            (None, None) => {
+                match seeds::declared_likelihood(&self.project.system, &risk.scenario) {
+                    Some((level, basis)) if !args.residual => {
+                        likelihood::rating(level, basis, severity).ok_or_else(bug)
+                    }
+                    _ => Err(Failure::new("unmeasured", "nothing measures this risk", ENTER)),
                 }
-                _ => Err(Failure::new("unmeasured", "nothing measures this risk", ENTER)),
-            },
+            }
         }
     }
 
@@ -515,7 +516,10 @@ fn known_name(name: &str, what: &str, known: &[String]) -> Outcome<()> {
     let help = match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => format!("there is no {what} yet"),
-        None => format!("known: {}", known.iter().take(LIST_MAX).cloned().collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "known: {}",
+            known.iter().take(LIST_MAX).cloned().collect::<Vec<_>>().join(", ")
+        ),
     };
     Err(Failure::new("unknown", format!("no {what} is named `{name}`"), help))
 }

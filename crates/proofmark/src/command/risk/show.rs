@@ -121,7 +121,8 @@ pub fn scales(global: Global) -> Outcome<ExitCode> {
         output::json(&serde_json::to_value(scales).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = format!("edition {}\n{}\nlikelihood\n", scales.edition, wrap(&scales.why, 92, ""));
+    let mut text =
+        format!("edition {}\n{}\nlikelihood\n", scales.edition, wrap(&scales.why, 92, ""));
     let mut grid = Grid::new(&["level", "word", "expected successes a year"]);
     for band in &scales.likelihood {
         grid.row(vec![band.level.to_string(), band.title.clone(), band.means.clone()]);
@@ -192,7 +193,8 @@ pub fn matrix_text(matrix: &Matrix) -> String {
     );
     for row in &matrix.rows {
         for cell in &row.cells {
-            let _ = writeln!(text, "\n{}/{}: {}", row.threat.id(), cell.verb.id(), word(cell.coverage));
+            let _ =
+                writeln!(text, "\n{}/{}: {}", row.threat.id(), cell.verb.id(), word(cell.coverage));
             for (name, said) in [
                 ("measure", &cell.measure),
                 ("owner", &cell.owner),
@@ -294,7 +296,10 @@ fn in_full(standing: &RiskStanding) -> String {
     }
     if let Some(excluded) = &risk.exclusion {
         let until = day::date(&excluded.said.expires);
-        line("excluded", &format!("by {} until {until}: {}", excluded.by.name, excluded.said.reason));
+        line(
+            "excluded",
+            &format!("by {} until {until}: {}", excluded.by.name, excluded.said.reason),
+        );
     }
     if let Some(due) = &standing.review_due {
         line("review", day::date(due));
@@ -421,9 +426,7 @@ fn word(coverage: Coverage) -> &'static str {
 }
 
 fn list_json(desk: &Desk, overview: &Overview, entered: &[String], rated: &[String]) -> Value {
-    let void = |(risk, index, why): &(String, u64, String)| {
-        json!({ "risk": risk, "index": index, "why": why })
-    };
+    let void = |(risk, index, why): &(String, u64, String)| json!({ "risk": risk, "index": index, "why": why });
     json!({
         "format": "proofmark.risks/1",
         "system": desk.project.system.name,
