@@ -5,7 +5,7 @@
 //! data plane (health of the models, and before every release) and by the controls.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -81,20 +81,27 @@ pub struct StateMachine {
 
 struct Shared {
     current: AtomicU8,
+    // What is known of the models.
+    primary: AtomicBool,
+    backup: AtomicBool,
     recorder: Recorder,
     clock: Clock,
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    // Serial number of the state that lies in the file: an older one is never written over it.
+    written: Mutex<u64>,
 }
 
 struct Inner {
     kept: KeptState,
-    primary: bool,
-    backup: bool,
+    serial: u64,
     tasks: Option<Sender<Task>>,
 }
 
 /// What the scribe still has to make durable.
 struct Task {
     kept: KeptState,
+    serial: u64,
     event: GuardEvent,
     // An event that was put into the queue already.
     pending: Option<Pending>,
@@ -122,16 +129,25 @@ impl StateMachine {
             },
         };
         let resumed = kept.state;
-        let shared = Arc::new(Shared { current: AtomicU8::new(code(resumed)), recorder, clock });
-        let (tasks, queue) = channel();
-        let (worker, path, fs) = (shared.clone(), options.dir.join(STATE_NAME), options.fs.clone());
-        let scribe = std::thread::Builder::new()
-            .name("state".to_owned())
-            .spawn(move || write_down(&queue, &worker, fs.as_ref(), &path))
-            .map_err(|e| StateError::Thread(e.to_string()))?;
         let primary = matches!(resumed, GuardState::Normal | GuardState::Stopped);
         let backup = options.backup && resumed != GuardState::Safe;
-        let inner = Inner { kept, primary, backup, tasks: Some(tasks) };
+        let shared = Arc::new(Shared {
+            current: AtomicU8::new(code(resumed)),
+            primary: AtomicBool::new(primary),
+            backup: AtomicBool::new(backup),
+            recorder,
+            clock,
+            fs: options.fs.clone(),
+            path: options.dir.join(STATE_NAME),
+            written: Mutex::new(0),
+        });
+        let (tasks, queue) = channel();
+        let worker = shared.clone();
+        let scribe = std::thread::Builder::new()
+            .name("state".to_owned())
+            .spawn(move || write_down(&queue, &worker))
+            .map_err(|e| StateError::Thread(e.to_string()))?;
+        let inner = Inner { kept, serial: 0, tasks: Some(tasks) };
         Ok(Self {
             shared,
             inner: Mutex::new(inner),
@@ -164,25 +180,12 @@ impl StateMachine {
 
     /// The primary works, or does not, and how that is known.
     pub fn primary(&self, works: bool, cause: &str) {
-        // Nearly every request comes here with what is known already.
-        if works && self.state() == GuardState::Normal {
-            return;
-        }
-        let mut inner = self.lock();
-        if inner.primary != works {
-            inner.primary = works;
-            self.settle(&mut inner, cause);
-        }
+        self.known(&self.shared.primary, works, cause);
     }
 
     /// The backup works, or does not, and how that is known.
     pub fn backup(&self, works: bool, cause: &str) {
-        let mut inner = self.lock();
-        let works = works && self.options.backup;
-        if inner.backup != works {
-            inner.backup = works;
-            self.settle(&mut inner, cause);
-        }
+        self.known(&self.shared.backup, works && self.options.backup, cause);
     }
 
     /// Stops: from the moment this is called nothing is released. Returns the id of the stop,
@@ -228,8 +231,9 @@ impl StateMachine {
             stop: Some(stop),
             order: inner.kept.order.take(),
         };
+        inner.serial += 1;
         let event = GuardEvent::State(StateEvent { time, from, to: GuardState::Stopped, cause });
-        let kept = keep(self.options.fs.as_ref(), &self.state_path(), &inner.kept);
+        let kept = self.shared.keep(&inner.kept, inner.serial);
         let recorded = self
             .shared
             .recorder
@@ -256,19 +260,13 @@ impl StateMachine {
         let order = match self.check(&inner, bundle, &time) {
             Ok(order) => order,
             Err(error) => {
-                let refused = GuardEvent::Control(ControlEvent {
-                    time,
-                    action: ControlAction::RefusedRestart,
-                    by: "unknown".to_owned(),
-                    reason: error.to_string(),
-                    id: None,
-                });
+                let refused = self.refused(&error.to_string());
                 // The refusal stands whether or not it can be recorded.
                 let _ = self.shared.recorder.record_blocking(&refused);
                 return Err(error);
             }
         };
-        let to = derive(inner.primary, inner.backup);
+        let to = self.shared.derived();
         let cause = format!("restarted by {}: {}", order.by, order.reason);
         let control = GuardEvent::Control(ControlEvent {
             time: time.clone(),
@@ -294,9 +292,18 @@ impl StateMachine {
             stop: None,
             order: Some(order.id.clone()),
         };
-        keep(self.options.fs.as_ref(), &self.state_path(), &kept)?;
+        inner.serial += 1;
+        if let Err(error) = self.shared.keep(&kept, inner.serial) {
+            // Half of it may lie there: the stop is written again, over whatever it is.
+            inner.serial += 1;
+            let event = self.refused(&error.to_string());
+            self.hand_over(&inner, event, None);
+            return Err(error.into());
+        }
         inner.kept = kept;
         self.shared.current.store(code(to), Ordering::Release);
+        // News that came while the order was written down.
+        self.settle(&mut inner, "health of the models");
         Ok(order)
     }
 
@@ -308,6 +315,16 @@ impl StateMachine {
         if let Some(scribe) = scribe {
             let _ = scribe.join();
         }
+    }
+
+    fn refused(&self, why: &str) -> GuardEvent {
+        GuardEvent::Control(ControlEvent {
+            time: (self.shared.clock)(),
+            action: ControlAction::RefusedRestart,
+            by: "unknown".to_owned(),
+            reason: why.to_owned(),
+            id: None,
+        })
     }
 
     fn check(&self, inner: &Inner, bundle: &[u8], now: &str) -> Result<GuardOrder, StateError> {
@@ -323,9 +340,17 @@ impl StateMachine {
         Ok(order::verify(bundle, &context)?)
     }
 
+    // Nearly every request comes here with what is known already: no lock for it. While stopped
+    // the news is only kept: whoever stops may hold the lock for as long as the disk takes.
+    fn known(&self, flag: &AtomicBool, works: bool, cause: &str) {
+        if flag.swap(works, Ordering::AcqRel) != works && self.releases() {
+            self.settle(&mut self.lock(), cause);
+        }
+    }
+
     // Takes the state that follows from what is known of the models.
     fn settle(&self, inner: &mut Inner, cause: &str) {
-        let (from, to) = (inner.kept.state, derive(inner.primary, inner.backup));
+        let (from, to) = (inner.kept.state, self.shared.derived());
         if from == GuardState::Stopped || from == to {
             return;
         }
@@ -338,6 +363,7 @@ impl StateMachine {
             stop: None,
             order: inner.kept.order.take(),
         };
+        inner.serial += 1;
         self.shared.current.store(code(to), Ordering::Release);
         let event = GuardEvent::State(StateEvent { time, from, to, cause: cause.to_owned() });
         // Into the queue now, so that the log has it before the answers given in the new state.
@@ -348,12 +374,9 @@ impl StateMachine {
     fn hand_over(&self, inner: &Inner, event: GuardEvent, pending: Option<Pending>) {
         if let Some(tasks) = &inner.tasks {
             // The receiver ends only after the sender is gone.
-            let _ = tasks.send(Task { kept: inner.kept.clone(), event, pending });
+            let (kept, serial) = (inner.kept.clone(), inner.serial);
+            let _ = tasks.send(Task { kept, serial, event, pending });
         }
-    }
-
-    fn state_path(&self) -> PathBuf {
-        self.options.dir.join(STATE_NAME)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -430,12 +453,12 @@ pub enum StateError {
 }
 
 // Makes changes durable and recorded, in order, trying on until it succeeds.
-fn write_down(queue: &Receiver<Task>, shared: &Shared, fs: &dyn Fs, path: &Path) {
+fn write_down(queue: &Receiver<Task>, shared: &Shared) {
     while let Ok(task) = queue.recv() {
         let mut recorded = task.pending.is_some_and(|pending| pending.wait_blocking().is_ok());
         let mut kept = false;
         loop {
-            kept = kept || keep(fs, path, &task.kept).is_ok();
+            kept = kept || shared.keep(&task.kept, task.serial).is_ok();
             if !recorded {
                 match shared.recorder.record_blocking(&task.event) {
                     Ok(_) => recorded = true,
@@ -452,18 +475,28 @@ fn write_down(queue: &Receiver<Task>, shared: &Shared, fs: &dyn Fs, path: &Path)
     }
 }
 
-fn keep(fs: &dyn Fs, path: &Path, kept: &KeptState) -> Result<(), DurableError> {
-    // Plain data always serialises; an empty file would be refused at the next start.
-    let text = serde_json::to_vec_pretty(kept).unwrap_or_default();
-    durable::write(fs, path, &text)
-}
+impl Shared {
+    // Writes the state into its file unless a newer one lies there already.
+    fn keep(&self, kept: &KeptState, serial: u64) -> Result<(), DurableError> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *written > serial {
+            return Ok(());
+        }
+        // Plain data always serialises; an empty file would be refused at the next start.
+        let text = serde_json::to_vec_pretty(kept).unwrap_or_default();
+        durable::write(self.fs.as_ref(), &self.path, &text)?;
+        *written = serial;
+        Ok(())
+    }
 
-// The state that follows from the health of the models.
-fn derive(primary: bool, backup: bool) -> GuardState {
-    match (primary, backup) {
-        (true, _) => GuardState::Normal,
-        (false, true) => GuardState::Degraded,
-        (false, false) => GuardState::Safe,
+    // The state that follows from the health of the models.
+    fn derived(&self) -> GuardState {
+        let works = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        match (works(&self.primary), works(&self.backup)) {
+            (true, _) => GuardState::Normal,
+            (false, true) => GuardState::Degraded,
+            (false, false) => GuardState::Safe,
+        }
     }
 }
 
@@ -493,3 +526,6 @@ pub const STATE_NAME: &str = "state.json";
 const STATE_BYTES_MAX: u64 = 256 * 1024;
 /// Pause between tries to keep a change while the disk fails.
 const RETRY: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests;
