@@ -44,3 +44,6 @@ pub enum ComposeError {
     #[error("no smaller tree ensemble can be made: {0}")]
     Trees(String),
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,3 +17,6 @@ pub use press::{Press, Pressed};
 pub use rounded::{Rounded, round};
 pub use transfer::{Starts, Transfer};
 pub use vote::{Member, Vote, VoteError, VoteRule};
+
+#[cfg(test)]
+mod tests;

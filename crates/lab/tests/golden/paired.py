@@ -19,8 +19,9 @@ def score_limits(k, n, confidence):
     z = stats.norm.ppf(0.5 + confidence / 2)
     off = lambda p: (k / n - p) ** 2 - z * z * p * (1 - p) / n
     share = k / n
-    low = 0.0 if k == 0 else optimize.brentq(off, 0.0, share, xtol=1e-15)
-    high = 1.0 if k == n else optimize.brentq(off, share, 1.0, xtol=1e-15)
+    # At 0 of n and n of n the share itself is a root as well; the other one is meant.
+    low = 0.0 if k == 0 else optimize.brentq(off, 0.0, min(share, 1 - 1e-9), xtol=1e-15)
+    high = 1.0 if k == n else optimize.brentq(off, max(share, 1e-9), 1.0, xtol=1e-15)
     return low, high
 
 
