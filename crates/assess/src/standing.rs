@@ -180,6 +180,25 @@ impl RunState {
     pub fn is_current(&self) -> bool {
         self.currency.holds() && !self.expired
     }
+
+    /// Whether its figures about a threat are still about what is there: neither data nor a model
+    /// the threat is aimed at changed, nor the terms of the threat. Criteria may have: they decide
+    /// what is asked of a figure, not what it is.
+    pub fn speaks_for(&self, system: &System, threat: &str) -> bool {
+        let Some(threat) = system.threat_named(threat) else { return false };
+        let aimed =
+            |name: &str| threat.models.is_empty() || threat.models.iter().any(|m| m == name);
+        let of_other_model = |name: &str| {
+            let model = name.strip_prefix("model/").or(name.strip_prefix("expected/"));
+            model.or(name.strip_prefix("models.")).is_some_and(|model| !aimed(model))
+        };
+        let of_other_threat =
+            |name: &str| name.strip_prefix("threats.").is_some_and(|other| other != threat.name);
+        let mut changed = self.currency.names().into_iter();
+        changed.all(|name| {
+            name.starts_with("criteria.") || of_other_model(&name) || of_other_threat(&name)
+        })
+    }
 }
 
 impl RiskState {

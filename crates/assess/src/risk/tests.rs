@@ -15,10 +15,7 @@ fn scenario(after: &[&str], techniques: &[&str]) -> Scenario {
         techniques: techniques.iter().map(|t| (*t).to_owned()).collect(),
         effect: Effect::Integrity,
         harm: None,
-        links: Links {
-            after: after.iter().map(|a| (*a).to_owned()).collect(),
-            ..Links::default()
-        },
+        links: Links { after: after.iter().map(|a| (*a).to_owned()).collect(), ..Links::default() },
         owner: "owner".into(),
     }
 }
@@ -28,10 +25,8 @@ fn enter(after: &[&str], techniques: &[&str]) -> Act {
 }
 
 fn treatment(id: &str, order: Order, not_enough: &[(Order, &str)]) -> Act {
-    let higher = |(step, reason): &(Order, &str)| NotEnough {
-        step: *step,
-        reason: (*reason).to_owned(),
-    };
+    let higher =
+        |(step, reason): &(Order, &str)| NotEnough { step: *step, reason: (*reason).to_owned() };
     Act::Treat {
         treatment: Treatment {
             id: id.into(),
@@ -131,12 +126,8 @@ fn author_and_approver_are_two_people_under_whatever_name() {
 fn what_may_not_be_said_is_refused_and_nothing_is_logged() {
     let mut room = rated();
     let long = "x".repeat(4001);
-    let rate = |side, rating, reason: &str| Act::Rate {
-        side,
-        rating,
-        harm: None,
-        reason: reason.into(),
-    };
+    let rate =
+        |side, rating, reason: &str| Act::Rate { side, rating, harm: None, reason: reason.into() };
     let accept = |reason: &str, expires: &str| Act::Accept {
         reason: reason.into(),
         expires: expires.into(),
@@ -212,10 +203,8 @@ fn risks_form_no_circle() {
         room.say_as("owner", id, enter(&after, &["AML.T0015"])).unwrap();
     }
     // A seed that is entered anew is the only way to change links afterwards.
-    let seeded = |after: &[&str]| Act::Enter {
-        scenario: scenario(after, &["AML.T0015"]),
-        seed: Some(1),
-    };
+    let seeded =
+        |after: &[&str]| Act::Enter { scenario: scenario(after, &["AML.T0015"]), seed: Some(1) };
     room.say_as("owner", "s", seeded(&[])).unwrap();
     room.say_as("owner", "d", enter(&["c", "s"], &["AML.T0015"])).unwrap();
     let error = said(room.say_as("owner", "s", seeded(&["d"])));
@@ -228,13 +217,14 @@ fn a_rating_whose_figures_do_not_give_it_is_refused() {
     let mut room = rated();
     let world = room.world();
     let good = world.risks.named(THREAT).unwrap().inherent.clone().unwrap().said;
-    let changed = |change: &dyn Fn(&mut Rating, &mut proofmark_schema::risk::MeasuredLikelihood)| {
-        let mut rating = good.clone();
-        let Basis::Measured(mut m) = rating.basis.clone() else { panic!("not measured") };
-        change(&mut rating, &mut m);
-        rating.basis = Basis::Measured(m);
-        rating
-    };
+    let changed =
+        |change: &dyn Fn(&mut Rating, &mut proofmark_schema::risk::MeasuredLikelihood)| {
+            let mut rating = good.clone();
+            let Basis::Measured(mut m) = rating.basis.clone() else { panic!("not measured") };
+            change(&mut rating, &mut m);
+            rating.basis = Basis::Measured(m);
+            rating
+        };
     use proofmark_schema::risk::{Basis, Level};
     let cases = [
         changed(&|_, m| m.successes_per_year = [0.0, 0.01]),
@@ -248,8 +238,7 @@ fn a_rating_whose_figures_do_not_give_it_is_refused() {
         let error = said(room.say_as("owner", THREAT, act));
         assert!(error.contains("do not give it") || error.contains("table"), "{error}");
     }
-    let act =
-        Act::Rate { side: Side::Residual, rating: good, harm: None, reason: "r".into() };
+    let act = Act::Rate { side: Side::Residual, rating: good, harm: None, reason: "r".into() };
     let error = said(room.say_as("owner", THREAT, act));
     assert!(error.contains("follows the latest run by itself"), "{error}");
 }

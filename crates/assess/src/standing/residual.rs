@@ -17,7 +17,7 @@ impl Context<'_> {
         let threat = risk.scenario.links.threat.as_deref()?;
         let severity = severity(risk)?;
         let (last, run) = (self.world.last.as_ref()?, self.run?);
-        if !run.currency.holds() {
+        if !run.speaks_for(self.present.system, threat) {
             return None;
         }
         let found = likelihood::measured(self.present.system, last, threat);

@@ -27,11 +27,8 @@ pub struct Room {
 impl Room {
     pub fn new() -> Self {
         let mut system = system();
-        let person = |id: &str, name: &str| Person {
-            id: id.into(),
-            name: name.into(),
-            role: "role".into(),
-        };
+        let person =
+            |id: &str, name: &str| Person { id: id.into(), name: name.into(), role: "role".into() };
         system.people = vec![
             person("owner", "Olive Owner"),
             person("boss", "Bo Boss"),
@@ -126,8 +123,7 @@ impl Room {
         let last = world.last.as_ref().unwrap();
         let (level, figures) = likelihood::measured(&self.system, last, "applicant").unwrap();
         let rating = likelihood::rating(level, Basis::Measured(figures), 3).unwrap();
-        let act =
-            Act::Rate { side: Side::Inherent, rating, harm: None, reason: "measured".into() };
+        let act = Act::Rate { side: Side::Inherent, rating, harm: None, reason: "measured".into() };
         self.say_as("owner", risk, act).unwrap();
     }
 

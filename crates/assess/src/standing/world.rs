@@ -157,9 +157,8 @@ impl World {
         self.triggers.extend(fold.incidents.iter().map(Trigger::guard));
         let Some((_, start)) = fold.starts.last() else { return };
         let same = policy == Some(start.policy.as_str());
-        let model = |m: &proofmark_schema::guard::ServedModel| {
-            Some((m.name.clone(), m.sha256.clone()?))
-        };
+        let model =
+            |m: &proofmark_schema::guard::ServedModel| Some((m.name.clone(), m.sha256.clone()?));
         self.guard = Some(GuardFacts {
             time: start.time.clone(),
             policy: start.policy.clone(),

@@ -19,7 +19,9 @@ use proofmark_evidence::log::Log;
 use proofmark_evidence::store::Store;
 use proofmark_schema::duties::{cell_id, duties};
 use proofmark_schema::measurement::AssetDigest;
-use proofmark_schema::risk::{Basis, Links, Rating, Scenario, ScenarioHarm, seeds as seed_data};
+use proofmark_schema::risk::{
+    Basis, Links, MeasuredLikelihood, Rating, Scenario, ScenarioHarm, seeds as seed_data,
+};
 use proofmark_schema::system::{System, nearest};
 use proofmark_schema::taxonomy::{ThreatClass, Verb};
 
@@ -237,6 +239,9 @@ pub fn overall(args: &Overall, global: Global) -> Outcome<ExitCode> {
     show::list(&place, global)
 }
 
+/// A likelihood, or why there is none.
+type Measured = Result<(u8, MeasuredLikelihood), likelihood::Unmeasured>;
+
 /// Who speaks when nobody is named.
 #[derive(Clone, Copy)]
 enum Role {
@@ -343,20 +348,16 @@ impl Session {
     fn rateable(&self) -> Vec<(String, Rating, String)> {
         let system = &self.project.system;
         let overview = self.overview();
-        let last = self
-            .world
-            .last
-            .as_ref()
-            .filter(|_| overview.run.as_ref().is_some_and(|r| r.currency.holds()));
         let mut list = Vec::new();
         for risk in self.world.risks.risks.iter().filter(|r| r.inherent.is_none()) {
             let Some(severity) = risk.scenario.harm.as_ref().map(|h| h.severity) else { continue };
             let links = &risk.scenario.links;
-            let found = match (&links.threat, last) {
-                (Some(threat), Some(last)) => likelihood::measured(system, last, threat)
-                    .ok()
+            let found = match &links.threat {
+                Some(threat) => self
+                    .measured(&overview, threat)
+                    .and_then(Result::ok)
                     .map(|(level, m)| (level, Basis::Measured(m), SEEDED_MEASURED)),
-                _ => seeds::declared_likelihood(system, &risk.scenario)
+                None => seeds::declared_likelihood(system, &risk.scenario)
                     .map(|(level, basis)| (level, basis, SEEDED_DECLARED)),
             };
             let rated = found.and_then(|(level, basis, why)| {
@@ -376,7 +377,8 @@ impl Session {
             let basis = Basis::Entered { reason: args.reason.clone() };
             likelihood::rating(level, basis, severity).ok_or_else(bug)
         };
-        let measured = self.measured(risk);
+        let threat = risk.scenario.links.threat.as_deref();
+        let measured = threat.and_then(|threat| self.measured(&self.overview(), threat));
         match (measured, args.likelihood) {
             (Some(Ok((level, _))), Some(said)) if said < level => Err(Failure::new(
                 "below-measured",
@@ -405,16 +407,12 @@ impl Session {
         }
     }
 
-    fn measured(
-        &self,
-        risk: &Risk,
-    ) -> Option<Result<(u8, proofmark_schema::risk::MeasuredLikelihood), likelihood::Unmeasured>>
-    {
-        let threat = risk.scenario.links.threat.as_deref()?;
-        let overview = self.overview();
-        let current = overview.run.as_ref().is_some_and(|run| run.currency.holds());
-        let last = self.world.last.as_ref().filter(|_| current)?;
-        Some(likelihood::measured(&self.project.system, last, threat))
+    /// What the last run says about a threat, if it is still about what is there.
+    fn measured(&self, overview: &Overview, threat: &str) -> Option<Measured> {
+        let system = &self.project.system;
+        let speaks = overview.run.as_ref().is_some_and(|run| run.speaks_for(system, threat));
+        let last = self.world.last.as_ref().filter(|_| speaks)?;
+        Some(likelihood::measured(system, last, threat))
     }
 
     /// The criteria that are accepted as they stand; every linked one that is not reached must be
