@@ -120,6 +120,13 @@ impl<'a> Known<'a> {
         self.assessment = Some(run);
     }
 
+    /// The same with the matrix of today, which knows drills and measures as well.
+    #[must_use]
+    pub fn with_matrix(mut self, matrix: Matrix) -> Self {
+        self.matrix = matrix;
+        self
+    }
+
     /// A person's word that the duty does not apply.
     pub(super) fn not_applicable(&self, duty: &str) -> Option<Waived> {
         let text = self.system.papers.iter().find(|p| p.id == duty)?;
@@ -222,9 +229,12 @@ impl<'a> Known<'a> {
 
     /// Statements that hold those measurements.
     fn statements_of(&self, ids: &[&String]) -> Vec<String> {
-        let Some(run) = self.current() else { return Vec::new() };
+        let Some(run) = self.current() else { return signed(ids) };
         let holds = |r: &&ProbeRecord| r.said.measurements.iter().any(|m| ids.contains(&&m.id));
-        run.results.iter().filter(holds).map(|r| r.stored.statement.hex()).collect()
+        let mut statements = signed(ids);
+        let found = run.results.iter().filter(holds).map(|r| r.stored.statement.hex());
+        statements.extend(found);
+        statements
     }
 
     fn plan(&self) -> Found {
@@ -448,6 +458,16 @@ impl<'a> Known<'a> {
             (n, None) => Ok(format!("{n} inputs with bounds or values")),
         }
     }
+}
+
+/// Ids that are digests of statements themselves.
+fn signed(ids: &[&String]) -> Vec<String> {
+    let is_digest = |id: &str| id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut digests: Vec<String> =
+        ids.iter().filter(|id| is_digest(id)).map(|id| (*id).clone()).collect();
+    digests.sort();
+    digests.dedup();
+    digests
 }
 
 fn missing(note: &str) -> Found {

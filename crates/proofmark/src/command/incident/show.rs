@@ -315,7 +315,7 @@ fn clocks(incident: &Incident, now: &str, all: bool) -> Outcome<String> {
             clock.rule.clone(),
             format!("{} {}", clock.regime.title(), clock.provision),
             clock.state.title().to_owned(),
-            clock.due.clone().unwrap_or_default(),
+            end(clock),
             if clock.state.is_open() { left(clock) } else { String::new() },
             why(clock),
         ]);
@@ -341,6 +341,15 @@ fn clocks(incident: &Incident, now: &str, all: bool) -> Outcome<String> {
     Ok(text)
 }
 
+/// The end; in brackets where it does not count.
+fn end(clock: &Clock) -> String {
+    match &clock.due {
+        Some(due) if clock.state.is_open() => due.clone(),
+        Some(due) => format!("({due})"),
+        None => String::new(),
+    }
+}
+
 fn why(clock: &Clock) -> String {
     let mut why = clock.why.clone();
     if clock.at_once && clock.state.is_open() {
@@ -360,15 +369,18 @@ fn next(incident: &Incident, now: &str) -> Outcome<String> {
     let due = due(incident, now)?;
     let next = match due.first() {
         Some(clock) => {
-            let written = incident.reports.iter().rev().find(|r| {
-                let named = r.said.clocks.contains(&clock.rule);
-                named && !incident.receipts.iter().any(|q| q.said.report == r.said.id)
+            let last = incident.reports.iter().rev().find(|r| r.said.clocks.contains(&clock.rule));
+            let open = last.filter(|r| {
+                let received = incident.receipts.iter().any(|q| q.said.report == r.said.id);
+                !received || !clock.outstanding.is_empty()
             });
-            match written {
+            match open {
                 Some(report) => {
+                    let state = clock.outstanding.first().filter(|_| clock.outstanding.len() > 1);
+                    let whose = state.map(|s| format!(" --member-state {s}")).unwrap_or_default();
+                    let report = &report.said.id;
                     format!(
-                        "file it, then proofmark incident receipt {id} --report {} …",
-                        report.said.id
+                        "file it, then proofmark incident receipt {id} --report {report}{whose} …"
                     )
                 }
                 None => format!("proofmark incident report {id} --by PERSON --out DIR"),
