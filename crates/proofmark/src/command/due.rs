@@ -6,13 +6,14 @@
 use std::process::ExitCode;
 
 use proofmark_assess::due::{Due, due};
+use proofmark_assess::incident::incidents;
 use proofmark_assess::risk::day;
 use serde_json::json;
 
 use super::Global;
 use super::risk::desk::{Desk, PlaceAndTime};
 use crate::cli::Format;
-use crate::failure::Outcome;
+use crate::failure::{OrFail, Outcome};
 use crate::output;
 use crate::output::human::Grid;
 
@@ -26,7 +27,8 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     let desk = Desk::open(&args.place)?;
-    let list = due(&desk.world, &desk.present(), &desk.overview(), Vec::new());
+    let clocks = clocks(&desk)?;
+    let list = due(&desk.world, &desk.present(), &desk.overview(), clocks);
     let overdue = list.iter().filter(|d| d.overdue).count();
     if global.format == Format::Json {
         output::json(&json!({
@@ -41,6 +43,29 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         output::data(&as_text(&desk, &list, overdue));
     }
     Ok(if overdue == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Reports that the open incidents ask for.
+fn clocks(desk: &Desk) -> Outcome<Vec<Due>> {
+    if !desk.state.has_log() {
+        return Ok(Vec::new());
+    }
+    let help = "run `proofmark log fsck`";
+    let all = incidents(&desk.state.log()?, &desk.state.store()).or_fail("incident", help)?;
+    let mut clocks = Vec::new();
+    for incident in all.iter().filter(|i| i.is_open()) {
+        for clock in incident.due(&desk.now).or_fail("clock", help)? {
+            let about = format!("{} {}", incident.id, clock.rule);
+            let what = format!("{} ({})", clock.title, clock.provision);
+            let (id, rule) = (&incident.id, &clock.rule);
+            let next = format!("proofmark incident report {id} --clock {rule} --out DIR");
+            clocks.push(match &clock.due {
+                Some(at) => Due::at("clock", &about, at, &desk.now, what, next),
+                None => Due::at_once("clock", &about, what, next),
+            });
+        }
+    }
+    Ok(clocks)
 }
 
 fn as_text(desk: &Desk, list: &[Due], overdue: usize) -> String {

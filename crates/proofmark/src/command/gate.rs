@@ -60,7 +60,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
 fn recorded(desk: &mut Desk, release: &str) -> Outcome<(Decision, u64)> {
     let (mut log, key) = desk.state.log_for_writing(desk.state.keys()?)?;
     let store = desk.state.store();
-    desk.world = world(&desk.state, &log, &store)?;
+    desk.world = world(&desk.project, &desk.state, &log, &store)?;
     desk.now = clock::now();
     let overview = desk.overview();
     let decision = decide(&desk.world, &desk.present(), &overview);

@@ -5,6 +5,7 @@
 mod bad_inputs;
 mod first_use;
 mod interrupted;
+mod risk;
 mod schemas;
 mod spine;
 mod support;

@@ -36,6 +36,7 @@ fn what_every_verb_prints_holds_to_its_schema() {
     print(&mut seen, &scratch, &["dossier", "--out", &pack]);
     let (_, error) = print(&mut seen, &scratch, &["replay", "run-9-00000000"]);
     assert_eq!(error["format"], "proofmark.error/1");
+    risks(&mut seen, &scratch);
     stands_alone(&mut seen, &["verify", &pack]);
     stands_alone(&mut seen, &["engine", "list"]);
     let model = scratch.path("gbm.onnx").display().to_string();
@@ -175,6 +176,35 @@ fn anchored(seen: &mut Seen, scratch: &Scratch) {
     let args = ["log", "anchor", "--cosignature", &file, "--vkey", &vkey];
     let (code, made) = print(seen, scratch, &args);
     assert_eq!((code, &made["format"]), (0, &"proofmark.anchor/1".into()), "{made:#}");
+}
+
+/// The register of risks: what every verb of it prints, and what it signs.
+fn risks(seen: &mut Seen, scratch: &Scratch) {
+    print(seen, scratch, &["risk", "seed"]);
+    print(seen, scratch, &["risk", "list"]);
+    let (id, until) = ("misuse-hiring", "2027-06-30");
+    let treat = ["risk", "treat", id, "--order", "design", "--what", "asked for", "--cell"];
+    print(seen, scratch, &[&treat[..], &["model-flaws/prevent"]].concat());
+    let rate = ["risk", "rate", id, "--residual", "--likelihood", "1", "--reason", "asked"];
+    print(seen, scratch, &rate);
+    for verb in ["accept", "exclude"] {
+        print(seen, scratch, &["risk", verb, id, "--reason", "so", "--expires", until]);
+    }
+    print(seen, scratch, &["risk", "reopen", id, "--reason", "a hint"]);
+    print(seen, scratch, &["risk", "review", id, "--reason", "seen", "--next", until]);
+    print(seen, scratch, &["risk", "show", id, "--history"]);
+    print(seen, scratch, &["risk", "show", "threat-applicant", "--history"]);
+    print(seen, scratch, &["risk", "matrix"]);
+    print(seen, scratch, &["due"]);
+    print(seen, scratch, &["gate", "--record"]);
+    let (_, log) = scratch.json(&["log", "list"]);
+    let entries = log["entries"].as_array().expect("entries");
+    let wanted = |e: &&Value| e["kind"] == "risk" || e["kind"] == "gate";
+    for entry in entries.iter().filter(wanted) {
+        let bundle = entry["bundle"].as_str().expect("bundle");
+        let path = scratch.path(&format!(".proofmark/artefacts/{}/{}", &bundle[..2], &bundle[2..]));
+        signed(seen, bundle, &fs::read(path).expect("bundle"));
+    }
 }
 
 /// A declaration made from found files.

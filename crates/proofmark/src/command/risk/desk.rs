@@ -3,6 +3,7 @@
 //! Owns the reading of all that is there now: files, the system's log, the guard's log, incidents.
 //! Must never write. Called by `risk`, `gate`, `due` and whoever prints the matrix of today.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proofmark_assess::guard_events::read_guard;
@@ -13,6 +14,8 @@ use proofmark_assess::standing::{Overview, Present, World, overview};
 use proofmark_evidence::log::Log;
 use proofmark_evidence::store::Store;
 use proofmark_schema::measurement::AssetDigest;
+use proofmark_server::policy::{Range, parse};
+use serde_json::Value;
 
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::project::Project;
@@ -60,7 +63,7 @@ impl Desk {
         let project = Project::load(&place.place.dir)?;
         let state = State::of(&project);
         let world = match state.has_log() {
-            true => world(&state, &state.log()?, &state.store())?,
+            true => world(&project, &state, &state.log()?, &state.store())?,
             false => World::default(),
         };
         let (now, overridden) = match &place.now {
@@ -93,16 +96,60 @@ impl Desk {
 }
 
 /// The log and all that lies beside it, folded.
-pub fn world(state: &State, log: &Log, store: &Store) -> Outcome<World> {
+pub fn world(project: &Project, state: &State, log: &Log, store: &Store) -> Outcome<World> {
     let mut world = World::read(log, store).or_fail("log", "run `proofmark log fsck`")?;
+    let policy = policy(project)?;
+    world.policies.extend(policy.iter().map(|(sha256, _)| sha256.clone()));
     let guard = read_guard(&state.dir().join("guard"))
-        .or_fail("guard-log", "run `proofmark log fsck` in the guard's folder")?;
+        .or_fail("guard-log", "the guard's log in `.proofmark/guard` is damaged; keep a copy")?;
     if let Some(fold) = guard {
-        world.with_guard(&fold, None, std::collections::BTreeMap::new());
+        let (sha256, settings) = policy.unzip();
+        world.with_guard(&fold, sha256.as_deref(), settings.unwrap_or_default());
     }
     let incidents = incidents(log, store).or_fail("log", "run `proofmark log fsck`")?;
     world.with_incidents(&incidents);
     Ok(world)
+}
+
+/// Digest and settings of the guard's policy beside the declaration. A policy that does not read
+/// sets nothing: `guard check` says what is wrong with it.
+fn policy(project: &Project) -> Outcome<Option<(String, BTreeMap<String, String>)>> {
+    let path = project.path(POLICY);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = assets::read_limited(&path, POLICY_BYTES_MAX)?;
+    let sha256 = assets::sha256(&bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let mut settings = BTreeMap::new();
+    if let Ok(policy) = parse(&text, Some(&project.system)) {
+        flatten("", &serde_json::to_value(&policy).unwrap_or_default(), &mut settings);
+        if let Range::Schema(file) = &policy.limits.range
+            && let Ok(bytes) = assets::read_limited(&project.path(file), POLICY_BYTES_MAX)
+        {
+            settings.insert("limits.range".to_owned(), assets::sha256(&bytes));
+        }
+    }
+    Ok(Some((sha256, settings)))
+}
+
+/// Settings by dotted name, with their value as text.
+fn flatten(name: &str, value: &Value, settings: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let dotted = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                flatten(&dotted, value, settings);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => {
+            settings.insert(name.to_owned(), text.clone());
+        }
+        other => {
+            settings.insert(name.to_owned(), other.to_string());
+        }
+    }
 }
 
 /// Digests of the declaration and of every file it names, as a plan names them. Nothing is typed
@@ -138,3 +185,8 @@ pub fn time(text: &str) -> Outcome<String> {
         )
     })
 }
+
+/// Name of the guard's policy beside the declaration.
+const POLICY: &str = "guard.toml";
+/// A policy or an input schema is a page or some.
+const POLICY_BYTES_MAX: u64 = 16 << 20;

@@ -266,7 +266,7 @@ impl Session {
         let assets = desk::digests(&project)?;
         let (log, key) = state.log_for_writing(state.keys()?)?;
         let store = state.store();
-        let world = desk::world(&state, &log, &store)?;
+        let world = desk::world(&project, &state, &log, &store)?;
         Ok(Self { project, log, store, key, world, assets })
     }
 
