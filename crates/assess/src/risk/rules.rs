@@ -341,7 +341,11 @@ fn waived(risk: &Risk, waived: &Waived) -> Result<(), Refusal> {
     }
 }
 
-fn not_an_author(risk: &Risk, by: &Who) -> Result<(), Refusal> {
+/// Whether somebody other than its authors speaks.
+///
+/// # Errors
+/// [`Refusal::SamePerson`] names the author.
+pub fn not_an_author(risk: &Risk, by: &Who) -> Result<(), Refusal> {
     match risk.authors().find(|author| author.is(by)) {
         Some(author) => Err(Refusal::SamePerson(author.name.clone())),
         None => Ok(()),

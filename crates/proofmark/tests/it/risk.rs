@@ -28,8 +28,10 @@ fn settle(scratch: &Scratch) {
     for risk in list(&listed, "risks") {
         let id = risk["id"].as_str().expect("id");
         let mut args = vec!["risk"];
-        let waives: Vec<&str> = list(&risk["scenario"]["links"], "criteria")
-            .iter()
+        let criteria = risk["scenario"]["links"]["criteria"].as_array();
+        let waives: Vec<&str> = criteria
+            .into_iter()
+            .flatten()
             .filter_map(Value::as_str)
             .filter(|c| unmet.iter().any(|u| u == c))
             .collect();
@@ -62,7 +64,7 @@ fn the_gate_opens_on_a_settled_register_and_one_changed_weight_closes_it() {
     assert!(open["recorded"].is_u64(), "{open:#}");
     assert_eq!(scratch.run(&["log", "fsck"]).code, 0);
 
-    // One weight: the last byte of the file's largest run of floats.
+    // The lowest bit of one weight.
     change_one_weight(&scratch, "mlp.onnx");
     let (code, closed) = scratch.json(&["gate", "--record"]);
     assert_eq!(code, 1, "{closed:#}");
@@ -115,9 +117,8 @@ fn seeding_twice_gives_nothing_and_the_history_is_the_log() {
     assert_eq!(history[0]["said"]["act"], "enter");
     let basis = &history[1]["said"]["rating"]["basis"];
     assert_eq!(basis["basis"], "measured");
-    let pair = |name: &str| -> Vec<f64> {
-        list(basis, name).iter().filter_map(Value::as_f64).collect()
-    };
+    let pair =
+        |name: &str| -> Vec<f64> { list(basis, name).iter().filter_map(Value::as_f64).collect() };
     let (success, attempts, wanted) =
         (pair("success"), pair("attempts_per_year"), pair("successes_per_year"));
     assert_eq!(wanted, [success[0] * attempts[0], success[1] * attempts[1]]);
@@ -152,7 +153,15 @@ fn what_may_not_be_said_is_refused_with_exit_code_two() {
         ([&add[..], &["--technique", "AML.T0015", "--cell", "evasion/x"]].concat(), "no cell"),
         ([&treat[..], &["control"]].concat(), "why design is not enough"),
         (
-            vec!["risk", "rate", "threat-applicant", "--likelihood", "1", "--reason", "we feel safe"],
+            vec![
+                "risk",
+                "rate",
+                "threat-applicant",
+                "--likelihood",
+                "1",
+                "--reason",
+                "we feel safe",
+            ],
             "would hide it",
         ),
         (vec!["risk", "rate", "row-model-flaws", "--reason", "r"], "no harm"),
@@ -175,12 +184,10 @@ fn what_may_not_be_said_is_refused_with_exit_code_two() {
 #[test]
 fn a_damaged_log_stops_every_verb() {
     let scratch = seeded();
-    let tiles = scratch.path(".proofmark/log/tile/entries");
-    let tile = fs::read_dir(tiles).expect("tiles").next().expect("tile").expect("tile").path();
-    let tile = match tile.is_dir() {
-        true => fs::read_dir(tile).expect("tiles").next().expect("tile").expect("tile").path(),
-        false => tile,
-    };
+    // The newest tile is the one that counts; shorter ones are left from before.
+    let tiles = fs::read_dir(scratch.path(".proofmark/log/tile/entries/000.p")).expect("tiles");
+    let paths = tiles.map(|tile| tile.expect("tile").path());
+    let tile = paths.max_by_key(|path| fs::metadata(path).expect("size").len()).expect("tile");
     let mut bytes = fs::read(&tile).expect("tile");
     let place = bytes.len() / 2;
     bytes[place] ^= 1;

@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use proofmark_assess::register::Register;
-use proofmark_assess::risk::rules::not_too_far;
+use proofmark_assess::risk::rules::{not_an_author, not_too_far};
 use proofmark_assess::risk::{
     Act, Covered, NotEnough, OVERALL, Risk, RiskPredicate, SayError, Side, Treatment, Waived, Who,
     likelihood, person, say, seed as seeds,
@@ -162,6 +162,8 @@ pub fn accept(args: &Accept, global: Global) -> Outcome<ExitCode> {
     let mut session = Session::open(speaker)?;
     let by = session.speaker(speaker, Role::Approver)?;
     let expires = session.until(expires)?;
+    // Who may not accept need not be asked what they accept.
+    not_an_author(session.risk(id)?, &by).map_err(|r| refused(r.into()))?;
     let overview = session.overview();
     let standing = session.standing(&overview, id)?;
     let residual = standing.residual.rating.clone().ok_or_else(|| {
