@@ -102,12 +102,12 @@ impl Check<'_> {
         }
     }
 
-    fn resolves<'n>(
+    fn resolves(
         &self,
         path: &[&str],
         what: &str,
         name: Option<&str>,
-        known: &mut dyn Iterator<Item = &'n str>,
+        known: &mut dyn Iterator<Item = &str>,
     ) {
         let known: Vec<&str> = known.collect();
         let (Some(span), Some(name)) = (self.at(path), name) else { return };
