@@ -7,7 +7,7 @@ use proofmark_schema::risk::scales;
 use serde::Serialize;
 
 use crate::risk::day;
-use crate::standing::{Overview, Present, World};
+use crate::standing::{NEXT_OVERALL, Overview, Present, World, next_review, next_until};
 
 /// Something that is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,23 +82,23 @@ pub fn due(
     for standing in &overview.risks {
         let (id, risk) = (standing.risk.id.as_str(), &standing.risk);
         if let Some(accepted) = &risk.acceptance {
-            let next = format!("proofmark risk accept {id}");
+            let next = next_until("accept", id);
             let at = &accepted.said.expires;
             list.push(Due::at("acceptance", id, at, now, "its acceptance ends", next));
         }
         if let Some(excluded) = &risk.exclusion {
-            let next = format!("proofmark risk exclude {id}");
+            let next = next_until("exclude", id);
             let at = &excluded.said.expires;
             list.push(Due::at("exclusion", id, at, now, "its exclusion ends", next));
         }
         if let Some(at) = &standing.review_due {
-            let next = format!("proofmark risk review {id}");
+            let next = next_review(id);
             list.push(Due::at("review", id, at, now, "look at it again", next));
         }
     }
     if let Some(at) = &overview.overall.expires {
-        let next = "proofmark risk overall";
-        list.push(Due::at("overall", "overall", at, now, "the overall acceptance ends", next));
+        let what = "the overall acceptance ends";
+        list.push(Due::at("overall", "overall", at, now, what, NEXT_OVERALL));
     }
     drill(world, now, &mut list);
     list.sort_by_key(|due| {

@@ -19,7 +19,7 @@ use crate::events::{self, Logged};
 use crate::judge::{Verdict, VerdictState};
 use crate::predicate::Tool;
 use crate::register::{Register, RegisterError};
-use crate::standing::{Overview, Present, Reason, RiskState, RunState, World};
+use crate::standing::{Overview, Present, Reason, RiskState, RunState, World, next_until};
 
 /// Predicate type of a decision.
 pub const GATE: &str = "urn:proofmark:predicate:gate:v1";
@@ -252,8 +252,9 @@ fn unmet(verdict: &Verdict, overview: &Overview) -> String {
     let linked = overview.risks.iter().find(|r| r.risk.scenario.links.criteria.contains(name));
     match (verdict.state, linked) {
         (VerdictState::Fail | VerdictState::Inconclusive, Some(r)) => format!(
-            "{}; or, by a person: proofmark risk accept {} --waive {name}",
-            verdict.fix, r.risk.id
+            "{}; or, by a person: {} --waive {name}",
+            verdict.fix,
+            next_until("accept", &r.risk.id)
         ),
         _ => format!("{}, then {ASSESS}", verdict.fix),
     }

@@ -296,13 +296,12 @@ fn open(risk: &Risk, residual: &Residual) -> Reason {
     let id = &risk.id;
     if risk.inherent.is_none() {
         let what = "not rated, and not excluded with a reason";
-        let next = format!("proofmark risk rate {id}");
-        return Reason::new("unrated", id, what, next);
+        return Reason::new("unrated", id, what, next_rate(risk));
     }
     match residual.rating {
         None => Reason::new("residual-unknown", id, residual.from.clone(), residual.next.clone()),
         Some(_) => {
-            let next = format!("proofmark risk accept {id}");
+            let next = next_until("accept", id);
             Reason::new("unaccepted", id, "the residual risk is not accepted", next)
         }
     }
@@ -356,7 +355,7 @@ fn missing(system: &System, risks: &[Risk]) -> Vec<Reason> {
 }
 
 fn overall(world: &World, present: &Present<'_>, risks: &[RiskStanding]) -> OverallStanding {
-    const NEXT: &str = "proofmark risk overall";
+    const NEXT: &str = NEXT_OVERALL;
     let Some(overall) = &world.risks.overall else {
         let what = "the residual risk of all together is not accepted by a person";
         let reasons = vec![Reason::new("overall-missing", "overall", what, NEXT)];
@@ -381,6 +380,26 @@ fn overall(world: &World, present: &Present<'_>, risks: &[RiskStanding]) -> Over
     let expires = Some(overall.said.expires.clone());
     OverallStanding { holds: reasons.is_empty(), expires, reasons }
 }
+
+/// The command that rates a risk; one that a threat measures needs no level.
+pub(crate) fn next_rate(risk: &Risk) -> String {
+    let level = if risk.scenario.links.threat.is_some() { "" } else { " --likelihood N" };
+    let harm = if risk.scenario.harm.is_some() { "" } else { " --harm NAME" };
+    format!("proofmark risk rate {}{level}{harm} --reason WHY", risk.id)
+}
+
+/// The command that accepts or excludes a risk.
+pub(crate) fn next_until(verb: &str, id: &str) -> String {
+    format!("proofmark risk {verb} {id} --reason WHY --expires DAY")
+}
+
+/// The command that looks at a risk again.
+pub(crate) fn next_review(id: &str) -> String {
+    format!("proofmark risk review {id} --reason WHAT --next DAY")
+}
+
+/// The command that accepts all risks together.
+pub(crate) const NEXT_OVERALL: &str = "proofmark risk overall --reason WHY --expires DAY";
 
 #[cfg(test)]
 pub(crate) mod room;

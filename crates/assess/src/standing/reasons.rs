@@ -1,13 +1,13 @@
 //! Why an acceptance or exclusion no longer holds.
 //!
 //! Owns the list: it expired or is due for review, files or terms changed, a criterion is not
-//! reached, the residual risk rose, what was accepted was said anew, the declaration says otherwise,
-//! the guard fell back, an incident is open. Must never forgive: only a new acceptance by a person
+//! reached, the residual risk rose, what was accepted was said anew, the declaration says
+//! otherwise, the guard fell back, an incident is open. Must never forgive: only a new acceptance by a person
 //! does. Called by `overview`.
 
 use proofmark_schema::system::{Bound, Threat};
 
-use super::{Context, Reason, Residual, Trigger, TriggerKind};
+use super::{Context, Reason, Residual, Trigger, TriggerKind, next_review, next_until};
 use crate::currency::{changed, covers};
 use crate::judge::{Verdict, VerdictState};
 use crate::risk::{Acceptance, Risk, Said, Waived, day, seed};
@@ -33,7 +33,7 @@ impl Context<'_> {
             say("expired", format!("the {what} ended on {}", day::date(expires)), &accept);
         }
         if let Some(due) = review_due.filter(|due| day::before(due, self.present.now)) {
-            let next = format!("proofmark risk review {id}");
+            let next = next_review(id);
             say("review-due", format!("its review was due on {}", day::date(due)), &next);
         }
         if let Some(reopened) = &risk.reopened {
@@ -187,7 +187,7 @@ fn code(trigger: &Trigger) -> &'static str {
 /// The command that settles it again.
 fn again(risk: &Risk) -> String {
     let verb = if risk.exclusion.is_some() { "exclude" } else { "accept" };
-    format!("proofmark risk {verb} {}", risk.id)
+    next_until(verb, &risk.id)
 }
 
 /// When it was settled, and until when.

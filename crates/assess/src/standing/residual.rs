@@ -6,7 +6,7 @@
 
 use proofmark_schema::risk::{Basis, Rating};
 
-use super::{Context, Residual};
+use super::{Context, Residual, next_rate};
 use crate::risk::{Risk, likelihood};
 use likelihood::Unmeasured;
 
@@ -30,7 +30,7 @@ impl Context<'_> {
 
     pub(super) fn residual(&self, risk: &Risk) -> Residual {
         let Some(inherent) = &risk.inherent else {
-            return unknown("not rated yet", format!("proofmark risk rate {}", risk.id));
+            return unknown("not rated yet", next_rate(risk));
         };
         let entered = risk.residual.as_ref().map(|r| &r.said);
         match self.measured(risk) {
@@ -87,7 +87,9 @@ fn not_measured(
             known(inherent.clone(), &format!("as the inherent risk, entered: {why}"))
         }
         None => {
-            let command = format!("proofmark risk rate {} --residual --likelihood N", risk.id);
+            let id = &risk.id;
+            let command =
+                format!("proofmark risk rate {id} --residual --likelihood N --reason WHY");
             unknown(&why.to_string(), command)
         }
     }

@@ -54,7 +54,7 @@ enum RiskVerb {
     /// Accept the residual risk of all together.
     Overall(Overall),
     /// Seven threats by five verbs as they stand today.
-    Matrix(PlaceAndTime),
+    Matrix(MatrixArgs),
     /// The bundled techniques.
     Techniques,
     /// The bundled scales of likelihood, severity and level.
@@ -267,6 +267,15 @@ struct Overall {
     by: By,
 }
 
+#[derive(clap::Args, Debug)]
+struct MatrixArgs {
+    /// The table alone, without its cells in full.
+    #[arg(long)]
+    brief: bool,
+    #[command(flatten)]
+    place: PlaceAndTime,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum KindName {
     Attack,
@@ -304,7 +313,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         RiskVerb::Review(args) => say::review(args, global),
         RiskVerb::Reopen(args) => say::reopen(args, global),
         RiskVerb::Overall(args) => say::overall(args, global),
-        RiskVerb::Matrix(place) => show::matrix(place, global),
+        RiskVerb::Matrix(args) => show::matrix(args, global),
         RiskVerb::Techniques => show::techniques(global),
         RiskVerb::Scales => show::scales(global),
     }

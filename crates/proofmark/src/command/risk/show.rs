@@ -15,8 +15,8 @@ use proofmark_schema::system::nearest;
 use proofmark_schema::taxonomy::{Coverage, Verb};
 use serde_json::{Value, json};
 
-use super::Show;
 use super::desk::{Desk, Place, PlaceAndTime};
+use super::{MatrixArgs, Show};
 use crate::cli::Format;
 use crate::command::Global;
 use crate::failure::{Failure, Outcome};
@@ -76,8 +76,8 @@ pub fn after_seed(
 }
 
 /// The matrix of today.
-pub fn matrix(place: &PlaceAndTime, global: Global) -> Outcome<ExitCode> {
-    let desk = Desk::open(place)?;
+pub fn matrix(args: &MatrixArgs, global: Global) -> Outcome<ExitCode> {
+    let desk = Desk::open(&args.place)?;
     let overview = desk.overview();
     let matrix = desk.matrix(&overview);
     if global.format == Format::Json {
@@ -92,7 +92,8 @@ pub fn matrix(place: &PlaceAndTime, global: Global) -> Outcome<ExitCode> {
             "matrix": matrix,
         }));
     } else {
-        output::data(&format!("{}{}", desk.as_of(), matrix_text(&matrix)));
+        let cells = if args.brief { String::new() } else { cells_text(&matrix) };
+        output::data(&format!("{}{}{cells}", desk.as_of(), matrix_text(&matrix)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -171,7 +172,7 @@ pub fn reasons(list: &[Reason]) -> String {
     text
 }
 
-/// The matrix for people: the table, then every cell that is not empty.
+/// The matrix for people: the table.
 pub fn matrix_text(matrix: &Matrix) -> String {
     let mut text = String::from("seven threats by five verbs, as they stand today\n");
     let verbs: Vec<&str> = Verb::ALL.iter().map(|v| v.id()).collect();
@@ -191,6 +192,12 @@ pub fn matrix_text(matrix: &Matrix) -> String {
         count(Coverage::Waived),
         count(Coverage::Missing)
     );
+    text
+}
+
+/// Every cell in full.
+fn cells_text(matrix: &Matrix) -> String {
+    let mut text = String::new();
     for row in &matrix.rows {
         for cell in &row.cells {
             let _ =
@@ -426,7 +433,9 @@ fn word(coverage: Coverage) -> &'static str {
 }
 
 fn list_json(desk: &Desk, overview: &Overview, entered: &[String], rated: &[String]) -> Value {
-    let void = |(risk, index, why): &(String, u64, String)| json!({ "risk": risk, "index": index, "why": why });
+    let void = |(risk, index, why): &(String, u64, String)| {
+        json!({ "risk": risk, "index": index, "why": why })
+    };
     json!({
         "format": "proofmark.risks/1",
         "system": desk.project.system.name,
