@@ -200,6 +200,11 @@ impl Guard {
         Ender(self.end.0.clone())
     }
 
+    /// The record, shared: whoever closes it makes the guard hold back every answer.
+    pub fn recorder(&self) -> Recorder {
+        self.gate.recorder.clone()
+    }
+
     /// State that it begins in.
     pub fn state(&self) -> GuardState {
         self.gate.state.state()
