@@ -314,7 +314,6 @@ pub struct Upstream {
     pub address: SocketAddr,
     pub manner: Arc<Mutex<Manner>>,
     pub asked: Arc<AtomicUsize>,
-    pub bytes: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -322,15 +321,15 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let manner = Arc::new(Mutex::new(manner));
-        let (asked, bytes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let shared = (manner.clone(), asked.clone(), bytes.clone());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let shared = (manner.clone(), asked.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (manner, asked, bytes) = shared.clone();
-                std::thread::spawn(move || serve(stream, &manner, &asked, &bytes));
+                let (manner, asked) = shared.clone();
+                std::thread::spawn(move || serve(stream, &manner, &asked));
             }
         });
-        Self { address, manner, asked, bytes }
+        Self { address, manner, asked }
     }
 
     pub fn now(&self, manner: Manner) {
@@ -362,7 +361,7 @@ pub fn probabilities(good: f64, bad: f64) -> Manner {
     )
 }
 
-fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, asked: &AtomicUsize, bytes: &AtomicUsize) {
+fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, asked: &AtomicUsize) {
     let mut held = Vec::new();
     let mut buffer = [0; 65_536];
     loop {
@@ -370,7 +369,6 @@ fn serve(mut stream: TcpStream, manner: &Mutex<Manner>, asked: &AtomicUsize, byt
         if n == 0 {
             return;
         }
-        bytes.fetch_add(n, Ordering::SeqCst);
         held.extend_from_slice(&buffer[..n]);
         let Some(end) = held.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&held[..end]).to_lowercase();
