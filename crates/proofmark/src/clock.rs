@@ -17,3 +17,9 @@ pub fn in_days(days: u32) -> Option<String> {
     let then = jiff::Timestamp::now().checked_add(span).ok()?;
     Some(then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
+
+/// So many seconds from now, RFC 3339 in UTC; `None` beyond the calendar.
+pub fn in_seconds(seconds: i64) -> Option<String> {
+    let then = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
+    Some(then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}

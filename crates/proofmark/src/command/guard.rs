@@ -6,7 +6,7 @@ mod check;
 mod control;
 mod key;
 mod serve;
-mod setup;
+pub(super) mod setup;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
