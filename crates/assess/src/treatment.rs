@@ -68,7 +68,8 @@ pub struct Measure {
     pub cells: Vec<String>,
     /// Files that make it: what is shipped when it is taken.
     pub artefacts: Vec<ArtefactRef>,
-    /// Setting of the guard that turns it on, e.g. `release.decimals`, when it is a setting.
+    /// Setting of the guard that turns it on, when it is one: `release.vote`, or with the value
+    /// that was measured, `release.decimals = 2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setting: Option<String>,
     /// What it does, precisely, and what was built.

@@ -43,6 +43,7 @@ impl Template {
         }
         self.threat(&mut out);
         self.criterion(&mut out);
+        people(&mut out);
         out.text
     }
 
@@ -276,6 +277,11 @@ impl Lines {
     }
 }
 
+/// What the register of risks and the gate want, as comments: no measurement needs it.
+fn people(out: &mut Lines) {
+    out.raw(PEOPLE);
+}
+
 fn table_data(out: &mut Lines, table: &FoundTable) {
     out.found(&format!("{} rows; {}", table.rows, table.dialect));
     let label = label_column(table);
@@ -449,6 +455,24 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// Sections that a release needs and a first measurement does not.
+const PEOPLE: &str = "
+# Before a release, say who answers for what, and what a failure does to people; docs/risk.md.
+# [people.owner]
+# name = \"\"
+# role = \"\"
+# [use]
+# retest_days = 90            # after so many days a figure is measured again
+# risk_owner = \"owner\"      # writes the register of risks
+# approver = \"\"             # another person, who accepts
+# no_misuse = \"\"            # why none can be foreseen, or declare [misuse.<name>]
+# [harms.<name>]
+# class = \"\"                # health, safety, fundamental-rights or property
+# severity = 3                # 1 negligible to 5 catastrophic
+# people = \"\"               # who is harmed
+# vulnerable = \"\"           # what it means for minors and vulnerable groups
+# rationale = \"\"
+# and at each threat: actor, harm, attempts_per_year = [least, most], attempts_reason";
 /// How a [`FoundTensor`] says that each row is a map, as scikit-learn's `zipmap` writes it.
 const MAP: &str = "map";
 /// Names that a label column often has.

@@ -239,7 +239,7 @@ fn measure(
         setting: match name {
             MeasureName::InputSchema => Some("limits.range".to_owned()),
             MeasureName::Vote => Some("release.vote".to_owned()),
-            MeasureName::Rounding => Some("release.decimals".to_owned()),
+            MeasureName::Rounding => Some(format!("release.decimals = {}", scene.decimals)),
             MeasureName::BackupTree => {
                 Some("backup.model".to_owned()).filter(|_| scene.small.is_some())
             }

@@ -433,9 +433,7 @@ fn word(coverage: Coverage) -> &'static str {
 }
 
 fn list_json(desk: &Desk, overview: &Overview, entered: &[String], rated: &[String]) -> Value {
-    let void = |(risk, index, why): &(String, u64, String)| {
-        json!({ "risk": risk, "index": index, "why": why })
-    };
+    let void = |(risk, index, why): &(String, u64, String)| json!({ "risk": risk, "index": index, "why": why });
     json!({
         "format": "proofmark.risks/1",
         "system": desk.project.system.name,
