@@ -4,6 +4,7 @@
 
 mod bad_inputs;
 mod first_use;
+mod harden;
 mod interrupted;
 mod risk;
 mod schemas;

@@ -45,6 +45,7 @@ fn what_every_verb_prints_holds_to_its_schema() {
     begun(&mut seen);
     attacked(&mut seen);
     keys(&mut seen, &scratch);
+    hardened(&mut seen);
     let printed: BTreeSet<&str> = seen.formats.iter().map(String::as_str).collect();
     let kinds = tags().into_iter().filter(|tag| !HELD.contains(&tag.as_str()));
     let unseen: Vec<String> = kinds.filter(|tag| !printed.contains(tag.as_str())).collect();
@@ -238,6 +239,21 @@ fn attacked(seen: &mut Seen) {
     let base = ["attack", "--model", &model, "--data", &data, "--label", &label];
     let more = ["--norm", "linf", "--eps", "8", "--scale", "0-255", "--suite", "fgsm"];
     stands_alone(seen, &[&base[..], &more, &["--limit", "4"]].concat());
+}
+
+/// Measures with their files and the statement about them.
+fn hardened(seen: &mut Seen) {
+    let scratch = Scratch::credit(ROWS);
+    let out = scratch.path("hardened");
+    let args = ["harden", "--out", &out.display().to_string(), "--limit", "12"];
+    let (code, document) = print(seen, &scratch, &args);
+    assert_eq!(code, 0, "{document:#}");
+    let treatments = "urn:proofmark:predicate:treatments:v1";
+    seen.fits("treatments", treatments, &document["treatments"]);
+    for name in ["input-schema.json", "adversarial-rows.json"] {
+        let bytes = fs::read(out.join(name)).expect(name);
+        seen.tagged(name, &serde_json::from_slice(&bytes).expect("json"));
+    }
 }
 
 fn keys(seen: &mut Seen, scratch: &Scratch) {
