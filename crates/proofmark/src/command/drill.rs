@@ -286,7 +286,8 @@ fn journal(
 
 fn operator(args: &RunArgs) -> String {
     let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
-    let named = args.by.clone().or_else(|| user().map(|user| format!("{user} (user of the machine)")));
+    let named =
+        args.by.clone().or_else(|| user().map(|user| format!("{user} (user of the machine)")));
     named.unwrap_or_else(|| "not named".to_owned())
 }
 

@@ -158,7 +158,8 @@ fn wrong_answers(bench: &Bench) -> Outcome<Experiment> {
     let kinds: &[Kind] = if policy.backup.is_some() { &DECIDED } else { &[Kind::Safe] };
     let mut experiment = figures("wrong-answers", &seen, kinds);
     let limit = every + Duration::from_millis(2 * policy.limits.deadline_ms) + SLACK;
-    let vote = if policy.release.vote { " The vote of the backup holds back the rest." } else { "" };
+    let vote =
+        if policy.release.vote { " The vote of the backup holds back the rest." } else { "" };
     experiment.hypothesis = format!(
         "When the primary answers known rows wrongly, the check of known answers (every {} ms \
          here, every {} ms by the policy) takes it out within {} ms; until then wrong decisions \
@@ -269,9 +270,8 @@ fn expired_key(bench: &Bench) -> Outcome<Experiment> {
     experiment.failover_ms = seen.first_ms(seen.fault, &[Kind::Refused]);
     let mut faults = common(&seen);
     let end = seen.fault + EXPIRY_SLACK;
-    let late = |s: &&super::load::Shot| {
-        s.sent >= end && s.sent < seen.undone && s.kind != Kind::Refused
-    };
+    let late =
+        |s: &&super::load::Shot| s.sent >= end && s.sent < seen.undone && s.kind != Kind::Refused;
     let late: Vec<_> = seen.shots.iter().filter(late).collect();
     if !late.is_empty() {
         faults.push(format!("{} requests were answered with a key that had ended", late.len()));
@@ -291,8 +291,7 @@ fn flood(bench: &Bench) -> Outcome<Experiment> {
     // Half of what one key may: the steady caller keeps to its rate.
     let threads = 2usize;
     let every = Duration::from_secs_f64(threads as f64 * 2.0 / f64::from(allowed.max(1)));
-    let plan =
-        Plan { rate: None, threads, every: every.max(EVERY), ..steady(false) };
+    let plan = Plan { rate: None, threads, every: every.max(EVERY), ..steady(false) };
     let (stand, keys) = bench.stand(plan, &[KEY_SECONDS, KEY_SECONDS])?;
     let other = keys.get(1).map(|key| key.text.clone()).unwrap_or_default();
     let asker = super::load::Asker {

@@ -123,9 +123,8 @@ pub fn ask(agent: &ureq::Agent, asker: &Asker, question: &Question) -> Shot {
         .header("authorization", &format!("Bearer {key}"))
         .header("content-type", "application/json")
         .send(question.body.as_slice());
-    let shot = |kind, id, why| {
-        Shot { sent, done: Instant::now(), kind, id, flood: asker.flood, why }
-    };
+    let shot =
+        |kind, id, why| Shot { sent, done: Instant::now(), kind, id, flood: asker.flood, why };
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(error) => return shot(Kind::Failed, None, error.to_string()),

@@ -105,7 +105,8 @@ impl Server {
                  content-length: {}\r\n\r\n",
                 text.len()
             );
-            if writer.write_all(head.as_bytes()).is_err() || writer.write_all(text.as_bytes()).is_err()
+            if writer.write_all(head.as_bytes()).is_err()
+                || writer.write_all(text.as_bytes()).is_err()
             {
                 return;
             }

@@ -72,9 +72,11 @@ impl Process {
                 }
             }
         }
-        match serde_json::from_str(&text) {
-            Ok(said) => process.said = said,
-            Err(_) => {
+        match serde_json::from_str::<Value>(&text) {
+            // A failure is said in JSON as well; it has a code.
+            Ok(said) if said.get("code").is_none() => process.said = said,
+            _ => {
+                let _ = process.wait(COMPLAINT_WAIT);
                 let words = format!("the {name} did not start: {}", process.complaint());
                 return Err(Failure::new("drill-start", words, "start it by hand to see why"));
             }
@@ -232,5 +234,7 @@ fn is_root(_: &std::fs::Metadata) -> bool {
 
 const POLL: Duration = Duration::from_millis(10);
 const COMPLAINT_LINES: usize = 4;
+/// A process that says why it does not start ends at once.
+const COMPLAINT_WAIT: Duration = Duration::from_secs(2);
 /// Room for the record of some minutes; small enough to be filled at once.
 const SMALL_DISK: &str = "16m";

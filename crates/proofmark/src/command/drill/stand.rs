@@ -121,8 +121,7 @@ impl Bench {
         let watch = Watch::start(guard.admin);
         let load = Load::start(&asker, plan.threads);
         let disk = plan.disk;
-        let stand =
-            Stand { bench: self, guard, server, port, lie, load, asker, disk, watch };
+        let stand = Stand { bench: self, guard, server, port, lie, load, asker, disk, watch };
         Ok((stand, keys))
     }
 
@@ -202,7 +201,8 @@ impl Stand<'_> {
         if disk == Disk::Plain
             && let Some(last) = volumes(dir).last()
         {
-            let log = Log::open(last).or_fail("drill", "the log of the drill's guard is damaged")?;
+            let log =
+                Log::open(last).or_fail("drill", "the log of the drill's guard is damaged")?;
             *bench.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) =
                 log.checkpoint_text().to_owned();
         }
