@@ -136,7 +136,7 @@ fn a_measure_turns_a_cell_only_when_it_helps_and_is_in_force() {
         assert!(cell.note.contains(said), "{name}: {}", cell.note);
         assert_eq!(cell.evidence.is_empty(), !wanted, "{name}");
         if !wanted {
-            assert_eq!(cell.next, "`proofmark harden`", "{name}");
+            assert_eq!(cell.next, "`proofmark harden --out DIR`", "{name}");
         }
     }
 }
@@ -169,8 +169,9 @@ fn a_measure_is_also_in_force_when_its_file_is_shipped_and_never_on_other_data()
 
 #[test]
 fn a_drill_turns_cells_only_while_it_is_about_this_guard() {
-    let good =
-        || vec![experiment("kill-primary", false, Some(90.0)), experiment("hang", false, None)];
+    let good = || {
+        vec![experiment("kill-primary", false, Some(90.0)), experiment("hang-primary", false, None)]
+    };
     let room = |drill: Logged<DrillPredicate>, policy: &str| {
         let mut room = Room::settled(0.6);
         let policy = policy.repeat(64);
@@ -183,12 +184,12 @@ fn a_drill_turns_cells_only_while_it_is_about_this_guard() {
     let respond = "errors-and-faults/respond";
     let cell = at(&room(drill(good()), "7").matrix(), respond);
     assert_eq!(cell.coverage, Coverage::Measured);
-    assert_eq!(cell.evidence, ["drill:drill-1#kill-primary", "drill:drill-1#hang"]);
+    assert_eq!(cell.evidence, ["drill:drill-1#kill-primary", "drill:drill-1#hang-primary"]);
     let resolve = at(&room(drill(good()), "7").matrix(), "errors-and-faults/resolve");
     assert_eq!(resolve.coverage, Coverage::Measured);
 
     let mut deviated = good();
-    deviated[1] = experiment("hang", true, None);
+    deviated[1] = experiment("hang-primary", true, None);
     let mut unrecovered = good();
     unrecovered[0].recovery_ms = None;
     let mut unnamed = drill(good());
