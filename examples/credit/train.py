@@ -301,7 +301,7 @@ def cost_under_attack(figures_of, rows, eps):
 
 
 def train_hardened(parts, moved_path, folder):
-    """`mlp_hardened.onnx`: the setting with the lowest cost under attack on the validation split."""
+    """`mlp_hardened.onnx`: the setting with the lowest cost under attack on validation rows."""
     labels = {name: labels_of(rows) for name, rows in parts.items()}
     moved, source = read_moved(moved_path, parts["train"])
     front = preprocessing(True)
@@ -513,7 +513,7 @@ def check_declaration(record, folder):
     if "criteria" in record and set(record["criteria"]) != set(declared["criteria"]):
         wrong.append("the criteria have other names")
     if wrong:
-        sys.exit("proofmark.toml does not agree with what was chosen here:\n  " + "\n  ".join(wrong))
+        sys.exit("proofmark.toml does not agree with what was chosen:\n  " + "\n  ".join(wrong))
     print("proofmark.toml agrees with the choices made here")
 
 

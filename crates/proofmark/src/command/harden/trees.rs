@@ -88,7 +88,8 @@ fn smaller(scene: &Scene<'_>, whole: &LoadedModel, trees: usize) -> Outcome<Chos
             break;
         }
         let said = format!(
-            "{cut}chosen on data.{} ({:+.1} points of accuracy against all trees, [{:+.1}, {:+.1}])",
+            "{cut}chosen on data.{} ({:+.1} points of accuracy against all trees, \
+             [{:+.1}, {:+.1}])",
             rows.name,
             100.0 * paired.difference(),
             100.0 * interval.lower,
