@@ -3,6 +3,7 @@
 //! Owns the end-to-end tests: what `assess` leaves, what bad input does, that evidence checks.
 
 mod bad_inputs;
+mod drill;
 mod first_use;
 mod harden;
 mod interrupted;

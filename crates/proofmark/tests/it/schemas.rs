@@ -7,6 +7,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use proofmark_evidence::keys::LogKey;
+use proofmark_evidence::log::Log;
 use proofmark_evidence::note::{Checkpoint, Verifier, sign_line};
 use serde_json::Value;
 
@@ -46,6 +47,7 @@ fn what_every_verb_prints_holds_to_its_schema() {
     attacked(&mut seen);
     keys(&mut seen, &scratch);
     hardened(&mut seen);
+    drilled(&mut seen, &scratch);
     let printed: BTreeSet<&str> = seen.formats.iter().map(String::as_str).collect();
     let kinds = tags().into_iter().filter(|tag| !HELD.contains(&tag.as_str()));
     let unseen: Vec<String> = kinds.filter(|tag| !printed.contains(tag.as_str())).collect();
@@ -162,6 +164,31 @@ fn stands_alone(seen: &mut Seen, args: &[&str]) {
     let ran = proofmark(&[args, &["--format", "json"]].concat());
     assert_eq!(ran.code, 0, "{args:?}: {}", ran.stderr);
     seen.tagged(&args.join(" "), &serde_json::from_str(&ran.stdout).expect("json"));
+}
+
+/// A drill, and what a guard keeps: its state and the events of its log.
+fn drilled(seen: &mut Seen, scratch: &Scratch) {
+    stands_alone(seen, &["drill", "list"]);
+    let by = ["--by", "tester"];
+    let args = [&["drill", "--fault", "corrupted-model"][..], &by].concat();
+    let (_, drill) = print(seen, scratch, &args);
+    assert_eq!(drill["journal"]["operator"], "tester", "{drill:#}");
+    seen.fits("journal", "urn:proofmark:predicate:drill:v1", &drill["journal"]);
+    let stop = [&["guard", "stop", "--reason", "trial"][..], &by].concat();
+    let (code, stopped) = scratch.json(&stop);
+    assert_eq!(code, 0, "{stopped:#}");
+    let guard = scratch.path(".proofmark/guard");
+    let state = fs::read(guard.join("state.json")).expect("state");
+    seen.tagged("state", &serde_json::from_slice(&state).expect("json"));
+    let log = Log::open(&guard.join("log")).expect("log of the guard");
+    let mut events = 0;
+    log.for_each_leaf(|_, leaf| {
+        seen.tagged("event", &serde_json::from_slice(leaf).expect("json"));
+        events += 1;
+        Ok(())
+    })
+    .expect("leaves");
+    assert_eq!(events, 2, "the act and the change of state");
 }
 
 /// A co-signature of the checkpoint by a second party, imported.

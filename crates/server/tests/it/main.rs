@@ -1,6 +1,7 @@
 //! Tests of the guard over real sockets.
 
 mod answered;
+mod local;
 mod refused;
 mod started;
 mod support;
