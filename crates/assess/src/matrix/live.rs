@@ -15,7 +15,7 @@ use crate::drill::{DrillPredicate, Experiment};
 use crate::events::Logged;
 use crate::judge::Evidence;
 use crate::risk::{Risk, day, person};
-use crate::standing::measures::{Measured, line, measures};
+use crate::standing::measures::{Measured, measures};
 use crate::standing::{Overview, Present, RunState, World};
 
 /// The matrix as it stands.
@@ -74,10 +74,7 @@ impl Desk<'_> {
                 cover(cell, counts, &rule.why);
                 add(&mut cell.measure, title);
             }
-            let about = |e: &&crate::treatment::Effect| rule.metrics.contains(&e.metric);
-            let lines: Vec<String> = measured.effects.iter().filter(about).map(line).collect();
-            let lines =
-                if lines.is_empty() { "no figure of it".to_owned() } else { lines.join(", ") };
+            let lines = measured.summary(&rule.metrics);
             add(&mut cell.note, &format!("{title}: {lines} ({})", measured.force.words()));
         }
         if cell.coverage != Coverage::Measured && (told || cell.next.starts_with("declare")) {

@@ -86,20 +86,49 @@ impl Force {
 }
 
 impl Measured {
-    /// One line per effect: figure, difference with its interval, and what that says.
-    pub fn lines(&self) -> Vec<String> {
-        self.effects.iter().map(line).collect()
+    /// What was measured on these figures (all of them when none is named), in one sentence:
+    /// every comparison that is better or worse, and how many showed nothing.
+    pub fn summary(&self, metrics: &[String]) -> String {
+        if let Some(why) = &self.measure.not_measured {
+            return format!("not measured: {why}");
+        }
+        let about = |e: &&Effect| metrics.is_empty() || metrics.contains(&e.metric);
+        let all: Vec<&Effect> = self.effects.iter().filter(about).collect();
+        let mut told: Vec<String> =
+            all.iter().filter(|e| e.says != Says::NoMeasuredEffect).map(|e| line(e)).collect();
+        let nothing = all.len() - told.len();
+        match (all.len(), nothing) {
+            (0, _) => return "no figure of it".to_owned(),
+            (_, 0) => {}
+            (1, 1) => told.push(all.iter().map(|e| line(e)).collect()),
+            (n, m) if n == m => told.push(format!("no measured effect in {n} comparisons")),
+            (_, m) => told.push(format!("no measured effect in {m} further comparisons")),
+        }
+        told.join(", ")
     }
 
-    /// Effects on one of these figures that are better; none when another of them is worse, since
-    /// nobody may pick the budget that suits.
+    /// Effects on one of these figures that are better. None when another of them is worse: nobody
+    /// may pick the budget that suits. Only comparisons of the system with and without the measure
+    /// count, not those of its parts.
     pub fn better(&self, metrics: &[String]) -> Vec<&Effect> {
-        let on = || self.effects.iter().filter(|e| metrics.contains(&e.metric));
+        let on = || {
+            let counts = |e: &&Effect| metrics.contains(&e.metric) && is_of_the_system(e);
+            self.effects.iter().filter(counts)
+        };
         if on().any(|e| e.says == Says::Worse) {
             return Vec::new();
         }
         on().filter(|e| e.says == Says::Better).collect()
     }
+}
+
+/// Whether an effect compares the system with the measure to the system without it: alone, or
+/// beside all others.
+fn is_of_the_system(effect: &Effect) -> bool {
+    let Effect { with, without, measure, .. } = effect;
+    let alone = *with == format!("only {measure}") && without == "none";
+    let beside = with == "all" && *without == format!("without {measure}");
+    (with.is_empty() && without.is_empty()) || alone || beside
 }
 
 /// An effect in words; an interval that holds zero is called no measured effect.
@@ -190,8 +219,10 @@ fn set(measure: &Measure, setting: &str, settings: &BTreeMap<String, String>) ->
     Force::Off(format!("the guard sets `{name} = {value}`"))
 }
 
-/// The first measured file of that kind that is not what lies there now.
+/// The first measured file of that kind that lies there with other bytes. What is not declared
+/// was made by `harden` itself.
 fn other<'a>(then: &'a [AssetDigest], now: &[AssetDigest], kind: &str) -> Option<&'a str> {
-    let of_kind = then.iter().filter(|a| a.name.starts_with(kind));
-    of_kind.map(|a| (a, now.contains(a))).find(|(_, same)| !same).map(|(a, _)| a.name.as_str())
+    let differs = |a: &&AssetDigest| now.iter().any(|b| b.name == a.name && b.sha256 != a.sha256);
+    let mut of_kind = then.iter().filter(|a| a.name.starts_with(kind));
+    of_kind.find(differs).map(|a| a.name.as_str())
 }

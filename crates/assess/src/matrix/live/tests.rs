@@ -114,6 +114,14 @@ fn a_measure_turns_a_cell_only_when_it_helps_and_is_in_force() {
     let robust = |says| vec![effect("robust_recall", 0.05, says)];
     let mixed = vec![effect("robust_recall", 0.05, Better), effect("robust_recall", 0.1, Worse)];
     let other = vec![effect("accuracy", 0.0, Better)];
+    let arms = |says, with: &str, without: &str| Effect {
+        with: with.into(),
+        without: without.into(),
+        ..effect("robust_recall", 0.05, says)
+    };
+    let alone = vec![arms(Better, "only vote", "none")];
+    let trade = vec![arms(Better, "only vote", "none"), arms(Worse, "all", "without vote")];
+    let part = vec![arms(Better, "stand-in smaller backup", "stand-in backup")];
     let cases = [
         ("helps and is on", robust(Better), Some(&on[..]), true, "better"),
         ("helps and is off", robust(Better), Some(&[("release.vote", "false")][..]), false, "="),
@@ -122,6 +130,9 @@ fn a_measure_turns_a_cell_only_when_it_helps_and_is_in_force() {
         ("no effect", robust(NoMeasuredEffect), Some(&on[..]), false, "no measured effect"),
         ("worse", robust(Worse), Some(&on[..]), false, "WORSE"),
         ("better here, worse there", mixed, Some(&on[..]), false, "WORSE"),
+        ("alone", alone, Some(&on[..]), true, "only vote against none"),
+        ("better alone, worse beside the others", trade, Some(&on[..]), false, "WORSE"),
+        ("of a part only", part, Some(&on[..]), false, "stand-in"),
         ("another figure", other, Some(&on[..]), false, "no figure of it"),
     ];
     for (name, effects, settings, wanted, said) in cases {

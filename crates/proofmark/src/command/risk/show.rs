@@ -320,7 +320,7 @@ fn taken_text(taken: &Taken) -> String {
     let treatment = &taken.treatment;
     let order = order_word(taken);
     let measured = match &taken.measured {
-        Some(m) => format!(" [{}; {}]", m.lines().join(", "), m.force.words()),
+        Some(m) => format!(" [{}; {}]", m.summary(&[]), m.force.words()),
         None => " [no measured effect: it is text]".to_owned(),
     };
     format!("{} ({order}): {}{measured}", treatment.id, treatment.what)
