@@ -318,3 +318,82 @@ fn treatments_come_in_the_order_of_the_law_and_can_be_given_up() {
         world.risks.named(THREAT).unwrap().treatments.iter().map(|t| t.said.id.as_str()).collect();
     assert_eq!(ids, ["a", "c"]);
 }
+
+/// A statement as a log would show it, without a log.
+fn in_memory(index: u64, who: &str, risk: &str, act: Act) -> Logged<RiskPredicate> {
+    let digest = proofmark_evidence::digest::Digest::of(b"");
+    Logged {
+        index,
+        time: START.into(),
+        stored: crate::register::Stored { statement: digest, bundle: digest },
+        said: RiskPredicate {
+            risk: risk.into(),
+            system: "credit".into(),
+            version: "1".into(),
+            tool: Tool { name: "t".into(), version: "1".into() },
+            by: Who { id: who.to_lowercase(), name: who.into(), role: "r".into() },
+            said: act,
+            assets: vec![],
+        },
+    }
+}
+
+fn any_act(kind: u8, level: u8) -> Act {
+    let (reason, expires) = ("so".to_owned(), EXPIRES.to_owned());
+    let harm = ScenarioHarm {
+        name: "loss".into(),
+        class: proofmark_schema::system::HarmClass::Property,
+        severity: 3,
+        people: "people".into(),
+        vulnerable: None,
+    };
+    let rating = entered(level, 3);
+    match kind {
+        0 => enter(&[], &["AML.T0015"]),
+        1 => Act::Rate { side: Side::Inherent, rating, harm: Some(harm), reason },
+        2 => Act::Rate { side: Side::Residual, rating, harm: None, reason },
+        3 => treatment("t", Order::Design, &[]),
+        4 => Act::Withdraw { treatment: "t".into(), reason },
+        5 => Act::Accept { reason, expires, residual: rating, run: None, waives: vec![] },
+        6 => Act::Exclude { reason, expires },
+        7 => Act::Review { reason, next: expires },
+        _ => Act::Reopen { reason },
+    }
+}
+
+proptest::proptest! {
+    /// Whatever is logged in whatever order: nobody settles what they wrote, nothing is settled
+    /// unrated, and every statement is kept.
+    #[test]
+    fn no_order_of_statements_breaks_the_rules(
+        said in proptest::collection::vec((0u8..3, 0u8..9, 1u8..6), 0..40)
+    ) {
+        let people = ["Ann", "Ben", "BEN "];
+        let statements: Vec<Logged<RiskPredicate>> = said
+            .iter()
+            .zip(0..)
+            .map(|((who, kind, level), index)| {
+                in_memory(index, people[usize::from(*who)], "x", any_act(*kind, *level))
+            })
+            .collect();
+        for end in 0..=statements.len() {
+            let risks = fold(statements[..end].to_vec());
+            let kept = risks.others.len() + risks.risks.iter().map(|r| r.history.len()).sum::<usize>();
+            proptest::prop_assert_eq!(kept, end);
+            let Some(risk) = risks.named("x") else { continue };
+            proptest::prop_assert!(risk.acceptance.is_none() || risk.exclusion.is_none());
+            proptest::prop_assert!(risk.acceptance.is_none() || risk.inherent.is_some());
+            let settler = risk.acceptance.as_ref().map(|a| (&a.by, a.index));
+            let settler = settler.or(risk.exclusion.as_ref().map(|e| (&e.by, e.index)));
+            if let Some((by, index)) = settler {
+                let wrote = |item: &&Item| {
+                    item.void.is_none()
+                        && item.logged.index < index
+                        && matches!(item.logged.said.said, Act::Enter { .. } | Act::Rate { .. } | Act::Treat { .. })
+                };
+                let authors = risk.history.iter().filter(wrote);
+                proptest::prop_assert!(!authors.map(|i| &i.logged.said.by).any(|a| a.is(by)));
+            }
+        }
+    }
+}
