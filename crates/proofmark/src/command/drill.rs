@@ -54,8 +54,7 @@ pub struct Args {
 enum DrillVerb {
     /// List the faults that can be set.
     List,
-    /// The model server that drills kill; it asks for no key.
-    #[command(hide = true)]
+    /// A model server to try the guard with, and the one that drills kill; it asks for no key.
     ModelServer(model_server::Args),
 }
 

@@ -23,7 +23,7 @@ use crate::output;
 /// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Policy of the drill.
+    /// The policy whose primary model it serves, on `/score` in the mapped JSON form.
     #[arg(long)]
     config: PathBuf,
     /// Port; 0 takes a free one.
@@ -31,13 +31,13 @@ pub struct Args {
     port: u16,
     /// While this file exists, the scores of every row are turned round.
     #[arg(long)]
-    lie_while: PathBuf,
+    lie_while: Option<PathBuf>,
 }
 
 struct Server {
     scorer: LocalScorer,
     intake: Intake,
-    lie_while: PathBuf,
+    lie_while: Option<PathBuf>,
 }
 
 /// Serves until it is killed.
@@ -117,7 +117,7 @@ impl Server {
         let read = self.intake.read(body).map_err(|e| e.to_string())?;
         let question = Question { rows: read.rows, deadline: Instant::now() + PATIENCE };
         let scores = self.scorer.score_blocking(&question).map_err(|e| e.to_string())?;
-        let lie = self.lie_while.exists();
+        let lie = self.lie_while.as_ref().is_some_and(|file| file.exists());
         let rows = scores.values.chunks(scores.classes.max(1)).map(<[f32]>::to_vec);
         let turned = |mut row: Vec<f32>| {
             if lie {
