@@ -76,9 +76,9 @@ class Guard:
             text += line
             if line.rstrip() == "}":
                 break
-        said = json.loads(text)
+        said = json.loads(text) if text.strip() else {}
         if "address" not in said:
-            sys.exit(f"the guard did not start: {said}")
+            sys.exit(f"the guard did not start, exit {self.process.wait()}: {text}")
         host, port = said["address"].rsplit(":", 1)
         self.host, self.port = host, int(port)
 
@@ -258,6 +258,8 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch) / "credit"
+        # A copy: a build meanwhile must not change what is measured.
+        args.binary = shutil.copy(args.binary, scratch)
         key = prepare(args.binary, folder)
         bodies = questions(folder)
         run = soak if args.soak else kill_rounds
