@@ -378,7 +378,8 @@ proptest::proptest! {
             .collect();
         for end in 0..=statements.len() {
             let risks = fold(statements[..end].to_vec());
-            let kept = risks.others.len() + risks.risks.iter().map(|r| r.history.len()).sum::<usize>();
+            let of_risks: usize = risks.risks.iter().map(|r| r.history.len()).sum();
+            let kept = risks.others.len() + of_risks;
             proptest::prop_assert_eq!(kept, end);
             let Some(risk) = risks.named("x") else { continue };
             proptest::prop_assert!(risk.acceptance.is_none() || risk.exclusion.is_none());
@@ -387,9 +388,10 @@ proptest::proptest! {
             let settler = settler.or(risk.exclusion.as_ref().map(|e| (&e.by, e.index)));
             if let Some((by, index)) = settler {
                 let wrote = |item: &&Item| {
-                    item.void.is_none()
-                        && item.logged.index < index
-                        && matches!(item.logged.said.said, Act::Enter { .. } | Act::Rate { .. } | Act::Treat { .. })
+                    let act = &item.logged.said.said;
+                    let writes =
+                        matches!(act, Act::Enter { .. } | Act::Rate { .. } | Act::Treat { .. });
+                    writes && item.void.is_none() && item.logged.index < index
                 };
                 let authors = risk.history.iter().filter(wrote);
                 proptest::prop_assert!(!authors.map(|i| &i.logged.said.by).any(|a| a.is(by)));

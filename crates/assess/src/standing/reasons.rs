@@ -2,8 +2,8 @@
 //!
 //! Owns the list: it expired or is due for review, files or terms changed, a criterion is not
 //! reached, the residual risk rose, what was accepted was said anew, the declaration says
-//! otherwise, the guard fell back, an incident is open. Must never forgive: only a new acceptance by a person
-//! does. Called by `overview`.
+//! otherwise, the guard fell back, an incident is open. Must never forgive: only a new acceptance
+//! by a person does. Called by `overview`.
 
 use proofmark_schema::system::{Bound, Threat};
 

@@ -433,7 +433,7 @@ fn word(coverage: Coverage) -> &'static str {
 }
 
 fn list_json(desk: &Desk, overview: &Overview, entered: &[String], rated: &[String]) -> Value {
-    let void = |(risk, index, why): &(String, u64, String)| json!({ "risk": risk, "index": index, "why": why });
+    let void: Vec<Value> = overview.void.iter().map(void_json).collect();
     json!({
         "format": "proofmark.risks/1",
         "system": desk.project.system.name,
@@ -450,8 +450,12 @@ fn list_json(desk: &Desk, overview: &Overview, entered: &[String], rated: &[Stri
             "reasons": overview.overall.reasons,
         },
         "missing": overview.missing,
-        "void": overview.void.iter().map(void).collect::<Vec<_>>(),
+        "void": void,
     })
+}
+
+fn void_json((risk, index, why): &(String, u64, String)) -> Value {
+    json!({ "risk": risk, "index": index, "why": why })
 }
 
 fn risk_json(standing: &RiskStanding) -> Value {
