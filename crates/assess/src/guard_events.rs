@@ -148,10 +148,10 @@ impl GuardFold {
             GuardEvent::Request(request) => {
                 *self.verdicts.entry(request.verdict).or_default() += 1;
                 self.rows += u64::from(request.rows);
-                if let Some(reason) = request.reason {
-                    if self.reasons.len() < REASONS_MAX || self.reasons.contains_key(&reason) {
-                        *self.reasons.entry(reason).or_default() += 1;
-                    }
+                let known = |reason: &String| self.reasons.contains_key(reason);
+                let room = self.reasons.len() < REASONS_MAX;
+                if let Some(reason) = request.reason.filter(|reason| room || known(reason)) {
+                    *self.reasons.entry(reason).or_default() += 1;
                 }
             }
             GuardEvent::State(change) => {

@@ -489,8 +489,8 @@ fn recover(found: &[(u64, PathBuf)], volumes: &mut Volumes) -> Result<Recovered,
 /// A segment is ended once it is longer than this: some ten thousand records, so that recovery
 /// reads little and the disk is given back soon.
 const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
-/// Records appended to the tiles as one unit: four tiles.
-const APPEND_MAX: usize = 1024;
+/// Records appended to the tiles as one unit, under one checkpoint: 32 tiles.
+const APPEND_MAX: usize = 8192;
 /// A buffer that a batch of unusual size made larger than this is given back.
 const BUFFER_BYTES_KEPT: usize = 4 * 1024 * 1024;
 

@@ -43,6 +43,11 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    fn behind(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) >= WAITING_MAX
+            || self.waiting_bytes.load(Ordering::Acquire) >= WAITING_BYTES_MAX
+    }
+
     /// Has the log told of a volume that ended.
     pub fn tell(&self, full: Option<ClosedVolume>) {
         if let Some(full) = full {
@@ -172,12 +177,13 @@ impl Writer {
     fn group(&mut self, leaves: Vec<Leaf>, replies: Vec<Done>, bytes: u64) {
         let counters = &self.counters;
         let count = leaves.len() as u64;
-        let backlog = counters.waiting.load(Ordering::Acquire) >= WAITING_MAX
-            || counters.waiting_bytes.load(Ordering::Acquire) >= WAITING_BYTES_MAX;
-        if backlog {
+        // The log is behind: wait for it, so that the queue fills and callers are refused at once.
+        while counters.behind() {
             let why = lock(&counters.trouble).clone();
-            let why = why.unwrap_or_else(|| "the log is not keeping up".to_owned());
-            return self.refuse(replies, &why);
+            if let Some(why) = why {
+                return self.refuse(replies, &why);
+            }
+            std::thread::sleep(BEHIND_PAUSE);
         }
         let began = Instant::now();
         let committed = self.journal.commit(&leaves);
@@ -293,10 +299,12 @@ const INTEGRATE_AFTER: Duration = Duration::from_secs(1);
 const INTEGRATE_RECORDS: usize = 1024;
 /// Records brought into the log at once while it catches up.
 const INTEGRATE_RECORDS_MAX: usize = 8192;
-/// Acknowledged records that may wait for the log, in memory: a minute of a busy guard.
-const WAITING_MAX: u64 = 1 << 17;
+/// Acknowledged records that may wait for the log, in memory: half a minute of a busy guard.
+const WAITING_MAX: u64 = 1 << 16;
 /// Their bytes.
-const WAITING_BYTES_MAX: u64 = 128 * 1024 * 1024;
+const WAITING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Pause of the journal while the log is that far behind.
+const BEHIND_PAUSE: Duration = Duration::from_millis(1);
 /// Pause between tries while the log cannot be written.
 const RETRY: Duration = Duration::from_millis(250);
 /// The same when the guard is ending: a person waits.
