@@ -190,7 +190,7 @@ pub struct Release {
 pub struct KnownAnswers {
     /// Milliseconds between checks.
     pub every_ms: u64,
-    /// Rows per check.
+    /// Rows per check; 0 switches it off, which is a weak point.
     pub rows: usize,
     /// Largest difference of a score.
     pub tolerance: f64,

@@ -134,7 +134,7 @@ fn upstreams(found: &mut Vec<Weak>, policy: &Policy, about: &Circumstances) {
                 found,
                 "no-known-answers",
                 &what,
-                "declare a test set whose rows the guard can ask",
+                "declare a test set, and leave `known_answers.rows` above 0",
             );
         }
         if upstream.protocol == UpstreamProtocol::Json {

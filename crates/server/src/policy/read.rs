@@ -356,7 +356,7 @@ fn known_answers(s: &Section<'_>) -> KnownAnswers {
     }
     KnownAnswers {
         every_ms: ranged(s, "every_ms", d.every_ms, 100, DAY_MS),
-        rows: ranged(s, "rows", d.rows as u64, 1, 64) as usize,
+        rows: ranged(s, "rows", d.rows as u64, 0, 64) as usize,
         tolerance,
     }
 }

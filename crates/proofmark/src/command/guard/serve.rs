@@ -45,7 +45,8 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     let dir = setup.dir();
     let Examined { models, weak, .. } = seen;
     let models: Vec<ServedFile> = models.into_iter().map(|(file, _)| file).collect();
-    let ids: Vec<String> = weak.iter().map(|w| w.id.clone()).collect();
+    let mut ids: Vec<String> = weak.iter().map(|w| w.id.clone()).collect();
+    ids.dedup();
     let parts = setup.parts(models, known, ids.clone())?;
     let guard = Guard::open(parts).or_fail("guard", "mend what is named above and start again")?;
     let (data, admin) = guard.addresses().or_fail("guard", "")?;

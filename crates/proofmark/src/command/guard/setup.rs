@@ -158,12 +158,12 @@ impl Setup {
 
     /// Rows of the test set without gaps, in batches, for known answers.
     pub fn known_rows(&self) -> Outcome<Vec<GuardRows>> {
-        if self.policy.sources().all(|s| s.upstream.is_none()) {
+        let size = self.policy.known_answers.rows;
+        if size == 0 || self.policy.sources().all(|s| s.upstream.is_none()) {
             return Ok(Vec::new());
         }
         let Some(asset) = self.project.system.test_data() else { return Ok(Vec::new()) };
         let data = loader::data(&self.project, asset)?;
-        let size = self.policy.known_answers.rows;
         let batch = |rows: &[usize]| match &data.rows {
             Rows::Table(table) => {
                 let columns = table.columns.iter().map(|c| pick(c, rows)).collect();
@@ -179,7 +179,7 @@ impl Setup {
             Rows::Images(_) => true,
         };
         let usable: Vec<usize> = (0..data.n()).filter(whole).take(KNOWN_ROWS_MAX).collect();
-        Ok(usable.chunks(size.max(1)).filter_map(batch).collect())
+        Ok(usable.chunks(size).filter_map(batch).collect())
     }
 
     /// Key of the guard's log, made at first use. It lies there in clear, mode 0600: the guard
