@@ -5,6 +5,7 @@
 mod bad_inputs;
 mod drill;
 mod first_use;
+mod guard;
 mod harden;
 mod interrupted;
 mod risk;
