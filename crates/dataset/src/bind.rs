@@ -8,7 +8,7 @@ mod image;
 mod table;
 
 pub use image::images;
-pub use table::{Plan, TableOptions, plan, table};
+pub use table::{Plan, TableOptions, TableRows, columns, plan, table};
 
 /// Element type of a model input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use proofmark_dataset::bind::{self, Binding, BoundData, InputType, ModelInput, TableOptions};
-use proofmark_dataset::csv::{Delimiter, Dialect, LineEnd};
 use proofmark_dataset::images::Images;
-use proofmark_dataset::table::Table;
 use proofmark_engine::engine::{EngineError, EngineKind};
 use proofmark_engine::graph::{Dim, Graph};
 use proofmark_engine::model::Model;
@@ -231,18 +229,9 @@ pub(crate) fn bind_rows(
 ) -> Result<Binding, bind::BindError> {
     match rows.data() {
         RowData::Table { n, columns } => {
-            let table = Table {
-                n: *n,
-                columns: columns.clone(),
-                labels: Vec::new(),
-                classes: Vec::new(),
-                lines: (1..).take(*n).collect(),
-                dialect: no_dialect(),
-                warnings: Vec::new(),
-                violations: Vec::new(),
-            };
-            let options = TableOptions::default();
-            bind::table(&table, features, asset, inputs, &options)
+            // Rows of a request were never in a file: they have no lines.
+            let rows = bind::TableRows { n: *n, columns, lines: &[] };
+            bind::columns(rows, features, asset, inputs, &TableOptions::default())
         }
         RowData::Images { n, shape, pixels } => {
             let images = Images {
@@ -330,19 +319,6 @@ fn value(shape: Vec<usize>, data: BoundData) -> Option<Value> {
         BoundData::Bool(v) => Value::Bool(Tensor::new(shape, v)?),
         BoundData::Str(v) => Value::Str(Tensor::new(shape, v)?),
     })
-}
-
-// Rows of a request were never in a file.
-fn no_dialect() -> Dialect {
-    Dialect {
-        bom: false,
-        delimiter: Delimiter::Char(b','),
-        decimal: '.',
-        header: false,
-        line_end: LineEnd::Lf,
-        columns: 0,
-        pinned: Vec::new(),
-    }
 }
 
 fn gone() -> ScoreError {

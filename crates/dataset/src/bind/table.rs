@@ -29,6 +29,32 @@ pub fn table(
     inputs: &[ModelInput],
     options: &TableOptions,
 ) -> Result<Binding, BindError> {
+    let rows = TableRows { n: table.n, columns: &table.columns, lines: &table.lines };
+    columns(rows, features, model, inputs, options)
+}
+
+/// Rows that were never in a file, or are a part of one.
+#[derive(Clone, Copy, Debug)]
+pub struct TableRows<'a> {
+    /// Rows.
+    pub n: usize,
+    /// Columns, each of `n` cells.
+    pub columns: &'a [Column],
+    /// Line of each row for messages; 0 where there is none.
+    pub lines: &'a [u64],
+}
+
+/// Binds columns as [`table`] does.
+///
+/// # Errors
+/// See [`BindError`].
+pub fn columns(
+    table: TableRows<'_>,
+    features: &[Feature],
+    model: &ModelAsset,
+    inputs: &[ModelInput],
+    options: &TableOptions,
+) -> Result<Binding, BindError> {
     let Plan { matrix, inputs: plan } = plan(features, model, inputs)?;
     let bind = Bind { table, options };
     let mut bound = Vec::with_capacity(plan.len());
@@ -76,7 +102,7 @@ pub fn plan<'a>(
 }
 
 struct Bind<'a> {
-    table: &'a Table,
+    table: TableRows<'a>,
     options: &'a TableOptions,
 }
 
@@ -149,11 +175,11 @@ impl Bind<'_> {
         let n = self.table.n;
         let mut sources = Vec::with_capacity(features.len());
         for feature in features {
-            let column = self.table.column(&feature.name);
+            let column = self.table.columns.iter().find(|c| c.name == feature.name);
             let missing = || BindError::NoColumn { column: feature.name.clone() };
             let column = column.ok_or_else(missing)?;
             check_type(feature, input)?;
-            sources.push(Source { feature, column, input, lines: &self.table.lines });
+            sources.push(Source { feature, column, input, lines: self.table.lines });
         }
         let each = |row: usize| sources.iter().map(move |s| (s, row));
         let cells = (0..n).flat_map(each);
