@@ -2,6 +2,7 @@
 
 mod answered;
 mod local;
+mod policy;
 mod refused;
 mod started;
 mod support;
