@@ -283,7 +283,7 @@ fn rows_are_compared_with_themselves_only() {
     let criterion = Criterion::Goal { from: 1, to: 0 };
     let outcomes = |toy: &Toy| {
         let case = Case { criterion, ..case(toy, &space, &labels, Norm::Linf) };
-        let clean = crate::harness::Clean::ask(toy, &toy.decision).unwrap();
+        let clean = harness::Clean::ask(toy, &toy.decision).unwrap();
         Outcomes { clean, records: attacked(&case, &search(), 0.2) }
     };
     let (with, without) = (outcomes(&new), outcomes(&old));
