@@ -174,7 +174,7 @@ pub struct LiveRule {
     pub cell: String,
     /// Where the evidence comes from.
     pub from: LiveSource,
-    /// For measures: figures whose change counts.
+    /// For measures: figures whose change counts; the first that was compared decides.
     #[serde(default)]
     pub metrics: Vec<String>,
     /// For drills: every one of these faults must have gone as it should.

@@ -107,12 +107,17 @@ impl Measured {
         told.join(", ")
     }
 
-    /// Effects on one of these figures that are better. None when another of them is worse: nobody
-    /// may pick the budget that suits. Only comparisons of the system with and without the measure
-    /// count, not those of its parts.
+    /// Better effects on the figure that decides: the first of `metrics` that was compared. None
+    /// when it is worse at another budget: nobody may pick the one that suits. Only comparisons of
+    /// the system with and without the measure count, not those of its parts.
     pub fn better(&self, metrics: &[String]) -> Vec<&Effect> {
+        let of = |metric: &String| {
+            let counts = |e: &Effect| e.metric == *metric && is_of_the_system(e);
+            self.effects.iter().any(counts)
+        };
+        let Some(decides) = metrics.iter().find(|m| of(m)) else { return Vec::new() };
         let on = || {
-            let counts = |e: &&Effect| metrics.contains(&e.metric) && is_of_the_system(e);
+            let counts = |e: &&Effect| e.metric == *decides && is_of_the_system(e);
             self.effects.iter().filter(counts)
         };
         if on().any(|e| e.says == Says::Worse) {

@@ -113,6 +113,8 @@ fn a_measure_turns_a_cell_only_when_it_helps_and_is_in_force() {
     let on = [("release.vote", "true")];
     let robust = |says| vec![effect("robust_recall", 0.05, says)];
     let mixed = vec![effect("robust_recall", 0.05, Better), effect("robust_recall", 0.1, Worse)];
+    let costs = vec![effect("robust_recall", 0.05, Better), effect("robust_accuracy", 0.05, Worse)];
+    let bought = vec![effect("robust_recall", 0.05, Worse), effect("robust_accuracy", 0.05, Better)];
     let other = vec![effect("accuracy", 0.0, Better)];
     let arms = |says, with: &str, without: &str| Effect {
         with: with.into(),
@@ -133,6 +135,8 @@ fn a_measure_turns_a_cell_only_when_it_helps_and_is_in_force() {
         ("alone", alone, Some(&on[..]), true, "only vote against none"),
         ("better alone, worse beside the others", trade, Some(&on[..]), false, "WORSE"),
         ("of a part only", part, Some(&on[..]), false, "stand-in"),
+        ("fewer fall, at a cost that is told", costs, Some(&on[..]), true, "WORSE"),
+        ("more fall, fewer errors elsewhere", bought, Some(&on[..]), false, "WORSE"),
         ("another figure", other, Some(&on[..]), false, "no figure of it"),
     ];
     for (name, effects, settings, wanted, said) in cases {
