@@ -3,7 +3,8 @@
 //! Owns the order of outputs and their encoding. Must never release a score beside a row whose
 //! decision is the safe output.
 
-use serde_json::{Value, json};
+use proofmark_schema::guard::Responder;
+use serde::Serialize;
 
 use super::{DECISION, OipModel, request::Asked};
 use crate::answer::{Decider, Releaser, Ruling};
@@ -17,6 +18,48 @@ pub struct Response {
     pub header: Option<usize>,
 }
 
+#[derive(Serialize)]
+struct Head<'a> {
+    model_name: &'a str,
+    model_version: &'a str,
+    id: &'a str,
+    parameters: Parameters<'a>,
+    outputs: Vec<Output<'a>>,
+}
+
+#[derive(Serialize)]
+struct Parameters<'a> {
+    proofmark_answer: &'a str,
+    proofmark_answered_by: Responder,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proofmark_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proofmark_message: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    name: &'a str,
+    datatype: &'static str,
+    shape: Vec<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<Size>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Data<'a>>,
+}
+
+#[derive(Serialize)]
+struct Size {
+    binary_data_size: usize,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Numbers(Vec<f64>),
+    Words(Vec<&'a str>),
+}
+
 impl OipModel {
     /// The response to `asked`.
     pub fn respond(
@@ -27,35 +70,33 @@ impl OipModel {
         releaser: &Releaser,
         id: &str,
     ) -> Response {
-        let mut outputs = Vec::new();
+        let mut outputs = Vec::with_capacity(2);
         let mut tail = Vec::new();
-        let all = [(self.output.clone(), asked.binary), (DECISION.to_owned(), asked.binary)];
-        let wanted = if asked.outputs.is_empty() { &all[..] } else { &asked.outputs };
-        for (name, binary) in wanted {
-            let output = if name == DECISION {
-                Some(decision(ruling, releaser, *binary, &mut tail))
+        let mut add = |name: &str, binary: bool| {
+            outputs.extend(if name == DECISION {
+                Some(decision(ruling, releaser, binary, &mut tail))
             } else {
-                self.scores(ruling, decider, releaser, *binary, &mut tail)
-            };
-            outputs.extend(output);
+                self.scores(ruling, decider, releaser, binary, &mut tail)
+            });
+        };
+        if asked.outputs.is_empty() {
+            add(&self.output, asked.binary);
+            add(DECISION, asked.binary);
         }
-        let mut parameters = json!({
-            "proofmark_answer": id,
-            "proofmark_answered_by": ruling.by,
-        });
-        if let (Some(map), Some(reason)) = (parameters.as_object_mut(), ruling.reason) {
-            map.insert("proofmark_reason".into(), json!(reason));
-            if ruling.decisions.iter().any(Option::is_none) {
-                map.insert("proofmark_message".into(), json!(releaser.safe.message));
-            }
-        }
-        let head = json!({
-            "model_name": self.name,
-            "model_version": self.version,
-            "id": asked.id.as_deref().unwrap_or(id),
-            "parameters": parameters,
-            "outputs": outputs,
-        });
+        asked.outputs.iter().for_each(|(name, binary)| add(name, *binary));
+        let referred = ruling.decisions.iter().any(Option::is_none);
+        let head = Head {
+            model_name: &self.name,
+            model_version: &self.version,
+            id: asked.id.as_deref().unwrap_or(id),
+            parameters: Parameters {
+                proofmark_answer: id,
+                proofmark_answered_by: ruling.by,
+                proofmark_reason: ruling.reason,
+                proofmark_message: referred.then_some(releaser.safe.message.as_str()),
+            },
+            outputs,
+        };
         // Plain data with text keys always serialises.
         let mut body = serde_json::to_vec(&head).unwrap_or_default();
         let header = (!tail.is_empty()).then_some(body.len());
@@ -71,7 +112,7 @@ impl OipModel {
         releaser: &Releaser,
         binary: bool,
         tail: &mut Vec<u8>,
-    ) -> Option<Value> {
+    ) -> Option<Output<'_>> {
         let scores = ruling.scores.as_ref().filter(|_| releaser.release.scores)?;
         if ruling.decisions.iter().any(Option::is_none) {
             return None;
@@ -81,26 +122,28 @@ impl OipModel {
             .flat_map(|row| self.columns.iter().filter_map(|c| row.get(*c).copied()))
             .map(|score| releaser.shown(score, decider))
             .collect();
-        let shape = [ruling.decisions.len(), self.columns.len()];
+        let shape = vec![ruling.decisions.len(), self.columns.len()];
+        let (name, datatype) = (self.output.as_str(), "FP32");
         if !binary {
-            return Some(
-                json!({"name": self.output, "datatype": "FP32", "shape": shape, "data": shown}),
-            );
+            let data = Some(Data::Numbers(shown));
+            return Some(Output { name, datatype, shape, parameters: None, data });
         }
         tail.extend(shown.iter().flat_map(|v| (*v as f32).to_le_bytes()));
-        let size = shown.len() * size_of::<f32>();
-        Some(json!({
-            "name": self.output, "datatype": "FP32", "shape": shape,
-            "parameters": {"binary_data_size": size},
-        }))
+        let parameters = Some(Size { binary_data_size: shown.len() * size_of::<f32>() });
+        Some(Output { name, datatype, shape, parameters, data: None })
     }
 }
 
-fn decision(ruling: &Ruling, releaser: &Releaser, binary: bool, tail: &mut Vec<u8>) -> Value {
+fn decision<'a>(
+    ruling: &Ruling,
+    releaser: &'a Releaser,
+    binary: bool,
+    tail: &mut Vec<u8>,
+) -> Output<'a> {
     let words: Vec<&str> = ruling.decisions.iter().map(|d| releaser.word(*d)).collect();
-    let shape = [words.len()];
+    let (name, datatype, shape) = (DECISION, "BYTES", vec![words.len()]);
     if !binary {
-        return json!({"name": DECISION, "datatype": "BYTES", "shape": shape, "data": words});
+        return Output { name, datatype, shape, parameters: None, data: Some(Data::Words(words)) };
     }
     let before = tail.len();
     for word in &words {
@@ -108,9 +151,6 @@ fn decision(ruling: &Ruling, releaser: &Releaser, binary: bool, tail: &mut Vec<u
         tail.extend_from_slice(&(word.len() as u32).to_le_bytes());
         tail.extend_from_slice(word.as_bytes());
     }
-    let size = tail.len() - before;
-    json!({
-        "name": DECISION, "datatype": "BYTES", "shape": shape,
-        "parameters": {"binary_data_size": size},
-    })
+    let parameters = Some(Size { binary_data_size: tail.len() - before });
+    Output { name, datatype, shape, parameters, data: None }
 }
