@@ -160,7 +160,7 @@ fn a_refused_figure_measures_nothing() {
 
 #[test]
 fn drills_count_when_each_fault_went_as_it_should_on_these_files() {
-    let all = [("kill-primary", false), ("hang", false), ("wrong-answers", false)];
+    let all = [("kill-primary", false), ("hang-primary", false), ("wrong-answers", false)];
     let state = |faults: &[(&str, bool)], of_assets: Vec<AssetDigest>| {
         let mut desk = Desk::new();
         log_drill(&mut desk, &drill(faults, of_assets));
@@ -172,7 +172,7 @@ fn drills_count_when_each_fault_went_as_it_should_on_these_files() {
     let partly = state(&all[..2], assets());
     assert_eq!(partly.state, Coverage::Missing);
     assert!(partly.parts[0].notes[0].contains("wrong-answers"));
-    let deviated = state(&[all[0], ("hang", true), all[2]], assets());
+    let deviated = state(&[all[0], ("hang-primary", true), all[2]], assets());
     assert_eq!(deviated.state, Coverage::Missing);
     let mut other = assets();
     other.iter_mut().for_each(|a| a.sha256 = "0".repeat(64));

@@ -7,6 +7,7 @@ mod drill;
 mod first_use;
 mod guard;
 mod harden;
+mod incident;
 mod interrupted;
 mod risk;
 mod schemas;

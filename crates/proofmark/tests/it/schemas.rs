@@ -38,6 +38,7 @@ fn what_every_verb_prints_holds_to_its_schema() {
     let (_, error) = print(&mut seen, &scratch, &["replay", "run-9-00000000"]);
     assert_eq!(error["format"], "proofmark.error/1");
     risks(&mut seen, &scratch);
+    incidents(&mut seen, &scratch);
     stands_alone(&mut seen, &["verify", &pack]);
     stands_alone(&mut seen, &["engine", "list"]);
     let model = scratch.path("gbm.onnx").display().to_string();
@@ -230,6 +231,53 @@ fn risks(seen: &mut Seen, scratch: &Scratch) {
     let entries = log["entries"].as_array().expect("entries");
     let wanted = |e: &&Value| e["kind"] == "risk" || e["kind"] == "gate";
     for entry in entries.iter().filter(wanted) {
+        let bundle = entry["bundle"].as_str().expect("bundle");
+        let path = scratch.path(&format!(".proofmark/artefacts/{}/{}", &bundle[..2], &bundle[2..]));
+        signed(seen, bundle, &fs::read(path).expect("bundle"));
+    }
+}
+
+/// Cases of incidents and the coverage of duties: what is printed, and what is signed.
+fn incidents(seen: &mut Seen, scratch: &Scratch) {
+    print(seen, scratch, &["incident", "list"]);
+    print(seen, scratch, &["incident", "rules"]);
+    let by = ["--by", "quality"];
+    let said = ["--what", "people were refused", "--harm", "rights", "--member-state", "DE"];
+    print(seen, scratch, &[&["incident", "open"][..], &by, &said].concat());
+    print(seen, scratch, &[&["incident", "update", "inc-1"][..], &by, &["--impact", "x"]].concat());
+    print(seen, scratch, &["incident", "hold"]);
+    let out = scratch.path("reports").display().to_string();
+    print(seen, scratch, &[&["incident", "report", "inc-1"][..], &by, &["--out", &out]].concat());
+    let model = format!("mlp={}", scratch.path("mlp.onnx").display());
+    let change = ["--what", "x", "--notice", "n", "--authority", "a", "--model", &model];
+    print(seen, scratch, &[&["incident", "change", "inc-1"][..], &by, &change].concat());
+    print(seen, scratch, &["incident", "hold"]);
+    let contain = ["--action", "warn-users", "--what", "x"];
+    print(seen, scratch, &[&["incident", "contain", "inc-1"][..], &by, &contain].concat());
+    let report = ["--report", "inc-1-r1", "--authority", "a", "--channel", "mail"];
+    let receipt = [
+        "--reference",
+        "r",
+        "--at",
+        "now",
+        "--file",
+        &scratch.path("README.md").display().to_string(),
+    ]
+    .map(str::to_owned);
+    let receipt: Vec<&str> = receipt.iter().map(String::as_str).collect();
+    print(seen, scratch, &[&["incident", "receipt", "inc-1"][..], &by, &report, &receipt].concat());
+    let receipt = ["--receipt", "inc-1-q1"];
+    print(seen, scratch, &[&["incident", "release", "inc-1"][..], &by, &receipt].concat());
+    print(seen, scratch, &[&["incident", "close", "inc-1"][..], &by, &["--because", "x"]].concat());
+    print(seen, scratch, &["incident", "show", "inc-1"]);
+    print(seen, scratch, &["incident", "list"]);
+    print(seen, scratch, &["duties", "list"]);
+    print(seen, scratch, &["duties", "check", "AIA-73"]);
+    let (_, log) = scratch.json(&["log", "list"]);
+    let entries = log["entries"].as_array().expect("entries");
+    let deeds: Vec<&Value> = entries.iter().filter(|e| e["kind"] == "incident").collect();
+    assert_eq!(deeds.len(), 8);
+    for entry in deeds {
         let bundle = entry["bundle"].as_str().expect("bundle");
         let path = scratch.path(&format!(".proofmark/artefacts/{}/{}", &bundle[..2], &bundle[2..]));
         signed(seen, bundle, &fs::read(path).expect("bundle"));
