@@ -4,13 +4,16 @@ use std::cell::RefCell;
 
 use proofmark_evidence::durable::OsFs;
 use proofmark_schema::clock::clock_rules;
-use proofmark_schema::incident::{Awareness, Ground, HOLD_FILE, Harm, Known, Party, Suspicion};
+use proofmark_schema::incident::{
+    Awareness, Frozen, FrozenFile, Ground, HOLD_FILE, Harm, Known, Party,
+};
 use proofmark_schema::system::Person;
 
 use super::report::{Draft, page, report as draft};
 use super::*;
 use crate::clock::ClockState;
 use crate::fixture::{Desk, system as fixture_system};
+use crate::predicate::ArtefactRef;
 
 const OPENED: &str = "2026-11-22T15:30:00Z";
 

@@ -84,10 +84,14 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
 impl Which {
     fn of(&self, mut all: Vec<DutyState>) -> Outcome<Vec<DutyState>> {
         if let Some(prefix) = &self.prefix {
+            // `AIA-9-1` is not `AIA-9-10`, nor `b-i` `b-ii`; but `AIA-IV-2` holds `AIA-IV-2g`.
+            let number = prefix.ends_with(|c: char| c.is_ascii_digit());
             let belongs = |id: &str| {
                 let rest = id.strip_prefix(prefix.as_str());
-                // `AIA-9-1` is not `AIA-9-10`.
-                rest.is_some_and(|r| !r.starts_with(|c: char| c.is_ascii_digit()))
+                rest.is_some_and(|r| {
+                    let letter = r.starts_with(|c: char| c.is_ascii_lowercase());
+                    r.is_empty() || r.starts_with('-') || (number && letter)
+                })
             };
             all.retain(|s| belongs(&s.id));
             if all.is_empty() {

@@ -51,7 +51,8 @@ fn only_a_receipt_stops_the_clock_and_only_then_the_hold_is_lifted() {
         serde_json::from_slice(&fs::read(scratch.path(".proofmark/hold.json")).expect("hold"))
             .expect("json");
     assert_eq!((&hold["format"], &hold["incident"]), (&"proofmark.hold/1".into(), &"inc-1".into()));
-    assert_eq!(hold["frozen"]["models"].as_array().expect("models").len(), 2);
+    let frozen = hold["frozen"]["models"].as_array().expect("models");
+    assert!(frozen.iter().any(|m| m["name"] == "mlp"), "{frozen:?}");
 
     let out = scratch.path("reports").display().to_string();
     let report = ok(&scratch, &deed("report", &["--out", &out]));
@@ -197,8 +198,7 @@ fn every_drill_that_a_duty_names_can_be_run() {
 
 #[test]
 fn the_rules_as_a_person_reads_them() {
-    let scratch = Scratch::copy_of("credit");
-    insta::assert_snapshot!(scratch.run(&["incident", "rules"]).stdout);
+    insta::assert_snapshot!(proofmark(&["incident", "rules"]).stdout);
 }
 
 #[test]

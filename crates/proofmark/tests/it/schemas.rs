@@ -240,7 +240,7 @@ fn risks(seen: &mut Seen, scratch: &Scratch) {
 /// Cases of incidents and the coverage of duties: what is printed, and what is signed.
 fn incidents(seen: &mut Seen, scratch: &Scratch) {
     print(seen, scratch, &["incident", "list"]);
-    print(seen, scratch, &["incident", "rules"]);
+    stands_alone(seen, &["incident", "rules"]);
     let by = ["--by", "quality"];
     let said = ["--what", "people were refused", "--harm", "rights", "--member-state", "DE"];
     print(seen, scratch, &[&["incident", "open"][..], &by, &said].concat());

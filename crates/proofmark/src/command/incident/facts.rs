@@ -97,7 +97,12 @@ pub struct FactArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     fix_available: Option<String>,
     /// A CSIRT asked for an interim report at this time.
-    #[arg(long, value_name = "TIME", value_parser = time, requires_all = ["request_due", "request_by"])]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = time,
+        requires_all = ["request_due", "request_by"],
+    )]
     requested: Option<String>,
     /// By when it wants the report.
     #[arg(long, value_name = "TIME", value_parser = time, requires = "requested")]
@@ -306,7 +311,8 @@ pub fn time(text: &str) -> Result<String, String> {
         return Ok(crate::clock::now());
     }
     let instant: jiff::Timestamp = text.parse().map_err(|_| {
-        "write the time with its zone, e.g. `2026-11-22T16:05:00+01:00` or `…T15:05:00Z`".to_owned()
+        "write the time with its zone, e.g. `2026-11-22T16:05:00+01:00` or in UTC with a `Z`"
+            .to_owned()
     })?;
     Ok(instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
