@@ -290,17 +290,15 @@ impl<'a> Engine<'a> {
 
     /// When the last authority that had to be told gave its first receipt; `None` before that.
     fn complete(&self, rule: &ClockRule, counted: &[&(Instant, &Filing)]) -> Option<Instant> {
-        let first = |state: Option<&String>| {
-            let of = |f: &Filing| state.is_none() || f.member_state.as_ref() == state;
-            counted.iter().find(|(_, f)| of(f)).map(|(at, _)| *at)
-        };
-        match self.authorities(rule) {
-            [] => first(None),
-            states => {
-                let firsts: Option<Vec<Instant>> = states.iter().map(|s| first(Some(s))).collect();
-                firsts?.into_iter().max()
-            }
+        let states = self.authorities(rule);
+        if states.is_empty() {
+            return counted.first().map(|(at, _)| *at);
         }
+        let first = |state: &String| {
+            counted.iter().find(|(_, f)| told_to(f, state, states)).map(|(at, _)| *at)
+        };
+        let firsts: Option<Vec<Instant>> = states.iter().map(first).collect();
+        firsts?.into_iter().max()
     }
 
     /// Member States whose authorities must each be told; none: one receipt is enough.
@@ -402,8 +400,9 @@ impl<'a> Engine<'a> {
     }
 
     fn outstanding(&self, rule: &ClockRule, counted: &[&(Instant, &Filing)]) -> Vec<String> {
-        let told = |s: &&String| counted.iter().any(|(_, f)| f.member_state.as_ref() == Some(s));
-        self.authorities(rule).iter().filter(|s| !told(s)).cloned().collect()
+        let states = self.authorities(rule);
+        let told = |s: &&String| counted.iter().any(|(_, f)| told_to(f, s, states));
+        states.iter().filter(|s| !told(s)).cloned().collect()
     }
 
     fn told(&self, rule: &ClockRule) -> Option<&(Instant, &'a Filing)> {
@@ -441,6 +440,14 @@ struct Begun {
 impl Begun {
     fn at(text: &str, words: &str) -> Result<Self, ClockError> {
         Ok(Self { at: Instant::parse(text)?, words: words.to_owned(), asked: None })
+    }
+}
+
+/// Whether a filing went to the authority of `state`; where there is but one, it need not say so.
+fn told_to(filing: &Filing, state: &String, states: &[String]) -> bool {
+    match &filing.member_state {
+        Some(of) => of == state,
+        None => states.len() == 1,
     }
 }
 

@@ -305,7 +305,12 @@ fn every_rule_is_shown_whatever_the_facts() {
 #[test]
 fn each_member_state_has_an_authority_of_its_own() {
     let mut facts = serious(Harm::Rights);
+    let somebody = filed("q1", "2026-11-23T08:00:00Z", &["CK-1"], &[]);
+    let only = one(&at(&facts, std::slice::from_ref(&somebody), NOW), "CK-1");
+    assert_eq!(only.state, ClockState::Met, "with one state it is clear whose receipt it is");
     facts.member_states = vec!["DE".into(), "FR".into()];
+    let whose = one(&at(&facts, &[somebody], NOW), "CK-1");
+    assert_eq!(whose.outstanding, ["DE", "FR"], "with two it must be said");
     let german = of_state(filed("q1", "2026-11-23T08:00:00Z", &["CK-1"], &[]), "DE");
     let half = one(&at(&facts, std::slice::from_ref(&german), NOW), "CK-1");
     assert_eq!((half.state, half.outstanding), (ClockState::Running, vec!["FR".to_owned()]));

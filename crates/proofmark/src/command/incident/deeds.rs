@@ -173,6 +173,12 @@ pub fn receipt(args: &Receipt, global: Global) -> Outcome<ExitCode> {
     let before = desk.incident(&args.of.id)?;
     let id = format!("{}-q{}", before.id, before.receipts.len().saturating_add(1));
     let word = format!("receipt {id} recorded");
+    let state = match (&args.member_state, before.facts.member_states.as_slice()) {
+        (Some(state), _) => Some(state.to_ascii_uppercase()),
+        // Where there is but one authority, it is its receipt.
+        (None, [only]) => Some(only.clone()),
+        (None, _) => None,
+    };
     let incident = desk.act(&args.of.id, &args.of.by, |store, _| {
         let file = args.file.as_deref().map(|f| keep(store, f, ATTACHMENT)).transpose()?;
         let deed = ReceiptDeed {
@@ -182,7 +188,7 @@ pub fn receipt(args: &Receipt, global: Global) -> Outcome<ExitCode> {
             channel: args.channel.clone(),
             reference: args.reference.clone(),
             at: args.at.clone(),
-            member_state: args.member_state.as_ref().map(|s| s.to_ascii_uppercase()),
+            member_state: state,
             late_because: args.late_because.clone(),
             file,
         };
