@@ -105,7 +105,7 @@ fn nothing_behind_a_duty_is_missing_and_names_a_next_step() {
     assert!(missing > 80, "{missing}");
     for state in &states {
         assert!(!state.next.is_empty() && !state.act.is_empty(), "{}", state.id);
-        assert_eq!(state.parts.is_empty(), false, "{}", state.id);
+        assert!(!state.parts.is_empty(), "{}", state.id);
     }
 }
 
