@@ -1,6 +1,7 @@
 //! The one form of time in evidence: RFC 3339 in UTC with a `Z`.
 //!
-//! Owns the check of that form and its reading as a number. Must never read a clock. Called wherever a time is taken in.
+//! Owns the check of that form and its reading as a number. Must never read a clock. Called
+//! wherever a time is taken in.
 
 /// A checked RFC 3339 instant in UTC, e.g. `2026-11-22T15:00:00Z` (a fraction is allowed).
 ///

@@ -245,7 +245,7 @@ mod tests {
     }
 
     proptest! {
-        // Every step: milliseconds that pass, and whether the request succeeds if it is let through.
+        // Every step: milliseconds that pass, and whether the request, let through, succeeds.
         #[test]
         fn nothing_passes_within_the_open_time(
             steps in prop::collection::vec((0u64..900, any::<bool>()), 1..200),

@@ -163,7 +163,7 @@ fn wrong_answers(bench: &Bench) -> Outcome<Experiment> {
     experiment.hypothesis = format!(
         "When the primary answers known rows wrongly, the check of known answers (every {} ms \
          here, every {} ms by the policy) takes it out within {} ms; until then wrong decisions \
-         may leave, after that none does, and when it answers rightly again it is taken back.{vote}",
+         may leave, after that none does; when it answers rightly again it is taken back.{vote}",
         every.as_millis(),
         policy.known_answers.every_ms,
         limit.as_millis(),
