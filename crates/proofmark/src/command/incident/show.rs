@@ -29,7 +29,7 @@ pub fn list(place: &Place, global: Global) -> Outcome<ExitCode> {
     } else {
         output::data(&table(&desk, &all, &now)?);
     }
-    Ok(exit(&all, &now)?)
+    exit(&all, &now)
 }
 
 pub fn one(place: &Place, id: &str, global: Global) -> Outcome<ExitCode> {
@@ -153,14 +153,14 @@ pub fn document(incident: &Incident, now: &str) -> Outcome<Value> {
         "facts": value(&incident.facts)?,
         "clocks": value(&clocks)?,
         "holds": incident.holds(),
-        "freeze": incident.freeze.as_ref().map(|d| dated(d)).transpose()?,
+        "freeze": incident.freeze.as_ref().map(dated).transpose()?,
         "reports": all_dated(&incident.reports)?,
         "receipts": all_dated(&incident.receipts)?,
         "containments": all_dated(&incident.containments)?,
         "changes": all_dated(&incident.changes)?,
         "waivers": all_dated(&incident.waivers)?,
-        "release": incident.release.as_ref().map(|d| dated(d)).transpose()?,
-        "closed": incident.closed.as_ref().map(|d| dated(d)).transpose()?,
+        "release": incident.release.as_ref().map(dated).transpose()?,
+        "closed": incident.closed.as_ref().map(dated).transpose()?,
         "deeds": deeds,
     }))
 }
