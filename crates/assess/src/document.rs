@@ -22,6 +22,9 @@ mod threats;
 mod verdicts;
 
 pub(crate) use coverage::{verbs as matrix_verbs, word as coverage_word};
+pub(crate) use figures::{Located, located, title as metric_title};
+pub(crate) use models::part as model_part;
+pub(crate) use verdicts::rows as verdict_rows;
 pub use figures::Figure;
 
 /// A report.
@@ -407,7 +410,7 @@ fn checks(sources: &Sources<'_>) -> Vec<Check> {
 }
 
 /// The unit of a budget in words.
-fn scale_words(scale: Scale) -> &'static str {
+pub(crate) fn scale_words(scale: Scale) -> &'static str {
     match scale {
         Scale::Raw => "in the unit of the model input",
         Scale::Bounds => "as a share of each feature's declared range",
@@ -421,7 +424,7 @@ fn words(text: &str) -> Piece {
 }
 
 /// Words of a statement as a cell.
-fn quoted(facts: Vec<Fact>) -> Cell {
+pub(crate) fn quoted(facts: Vec<Fact>) -> Cell {
     let mut cell = Vec::new();
     for fact in facts {
         if !cell.is_empty() {

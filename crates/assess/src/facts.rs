@@ -9,8 +9,13 @@ use std::fmt;
 
 use proofmark_evidence::digest::Digest;
 use proofmark_evidence::pack::facts::{Fact as Record, Facts};
-use proofmark_evidence::statement::Statement;
+use proofmark_evidence::statement::{Statement, Subject};
+use proofmark_schema::measurement::AssetDigest;
 use serde_json::Value;
+
+use crate::drill::DRILL;
+use crate::predicate::MEASUREMENTS;
+use crate::treatment::TREATMENTS;
 
 /// A fact in a document: id and text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +51,17 @@ pub enum Form {
 /// Collects facts while a document is built.
 #[derive(Debug, Default)]
 pub struct FactBook {
-    sources: BTreeMap<String, (Digest, Value)>,
+    sources: BTreeMap<String, Quoted>,
     facts: Facts,
+}
+
+/// A statement that can be quoted.
+#[derive(Clone, Debug)]
+struct Quoted {
+    digest: Digest,
+    value: Value,
+    /// Files whose bytes its figures hang on; empty for what people say.
+    files: Vec<AssetDigest>,
 }
 
 impl FactBook {
@@ -60,8 +74,23 @@ impl FactBook {
         let value =
             serde_json::from_slice(&payload).map_err(|e| FactError::Source(e.to_string()))?;
         let digest = Digest::of(&payload);
-        self.sources.insert(digest.hex(), (digest, value));
+        let measured = [MEASUREMENTS, TREATMENTS, DRILL];
+        let files = match measured.contains(&statement.predicate_type.as_str()) {
+            true => statement.subject.iter().filter_map(file).collect(),
+            false => Vec::new(),
+        };
+        self.sources.insert(digest.hex(), Quoted { digest, value, files });
         Ok(digest.hex())
+    }
+
+    /// Files whose bytes the figures of a statement hang on, by digest.
+    pub fn files(&self, statement: &str) -> &[AssetDigest] {
+        self.sources.get(statement).map(|q| q.files.as_slice()).unwrap_or_default()
+    }
+
+    /// Digest of the statement a fact stands in.
+    pub fn statement_of(&self, fact: &Fact) -> Option<Digest> {
+        self.facts.get(fact.id()).map(|record| record.statement)
     }
 
     /// The fact `id`: what stands at `pointer` of `statement`, printed in `form`.
@@ -94,9 +123,9 @@ impl FactBook {
 
     fn stands(&self, id: &str, at: &At<'_>) -> Result<(Digest, Value), FactError> {
         let absent = || FactError::Absent { id: id.to_owned(), pointer: at.pointer.clone() };
-        let (digest, source) = self.sources.get(at.statement).ok_or_else(absent)?;
-        let value = source.pointer(&at.pointer).filter(|v| !v.is_null()).ok_or_else(absent)?;
-        Ok((*digest, value.clone()))
+        let quoted = self.sources.get(at.statement).ok_or_else(absent)?;
+        let value = quoted.value.pointer(&at.pointer).filter(|v| !v.is_null());
+        Ok((quoted.digest, value.ok_or_else(absent)?.clone()))
     }
 
     fn add(&mut self, id: &str, record: Record) -> Result<Fact, FactError> {
@@ -133,6 +162,13 @@ impl FactBook {
     pub fn finish(self) -> Facts {
         self.facts
     }
+}
+
+/// A subject that is a file of the declared system, not a program or a policy.
+fn file(subject: &Subject) -> Option<AssetDigest> {
+    let ours = ["model/", "data/", "expected/"].iter().any(|kind| subject.name.starts_with(kind));
+    let sha256 = subject.digest.sha256.hex();
+    ours.then(|| AssetDigest { name: subject.name.clone(), sha256 })
 }
 
 /// A place in a statement.

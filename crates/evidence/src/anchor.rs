@@ -13,7 +13,7 @@ use crate::durable::{self, DurableError, Fs};
 use crate::entry::{Entry, EntryKind};
 use crate::note::{Checkpoint, NOTE_BYTES_MAX, Note, NoteError, Verifier};
 
-mod der;
+pub mod der;
 mod tsp;
 
 pub use tsp::TimeStamp;

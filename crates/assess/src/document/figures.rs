@@ -28,7 +28,7 @@ pub struct Figure {
 
 /// A measurement and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Located<'a> {
+pub(crate) struct Located<'a> {
     /// The measurement.
     pub m: &'a Measurement,
     /// Statement digest, hex.
@@ -40,7 +40,7 @@ pub(super) struct Located<'a> {
 }
 
 /// All measurements of a run, in the order of the plan.
-pub(super) fn located(assessment: &Assessment) -> Vec<Located<'_>> {
+pub(crate) fn located(assessment: &Assessment) -> Vec<Located<'_>> {
     let mut all = Vec::new();
     let mut taken = BTreeSet::new();
     for result in &assessment.results {
@@ -115,7 +115,7 @@ impl Located<'_> {
 }
 
 /// Name of a metric for people.
-pub(super) fn title(metric: &str) -> Piece {
+pub(crate) fn title(metric: &str) -> Piece {
     match metrics().named(metric) {
         Some(Metric { title, .. }) => words(title),
         None => Piece::Code(metric.to_owned()),

@@ -11,7 +11,7 @@ use crate::judge::says_weak;
 use crate::plan::model_asset;
 use crate::svg;
 
-pub(super) fn part(
+pub(crate) fn part(
     assessment: &Assessment,
     model: &ModelAsset,
     book: &mut FactBook,

@@ -8,7 +8,7 @@ use crate::assessment::Assessment;
 use crate::facts::{At, Fact, FactBook, FactError, Form};
 use crate::judge::Verdict;
 
-pub(super) fn rows(
+pub(crate) fn rows(
     assessment: &Assessment,
     book: &mut FactBook,
 ) -> Result<Vec<VerdictRow>, FactError> {

@@ -1,34 +1,42 @@
-//! A bounded reader of DER, enough to walk a time-stamp response.
+//! A bounded reader of DER, enough to walk a time-stamp response, a certificate or a signature.
 //!
 //! Owns tag-length-value reading. Must never recurse by itself, allocate for a length it has not
-//! got, or accept an indefinite length. Called by `tsp` only.
+//! got, or accept an indefinite length. Called by `tsp` and by the check of persons' signatures.
 
 /// What is left to read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub struct Reader<'a>(&'a [u8]);
 
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const OBJECT_ID: u8 = 0x06;
-pub(super) const GENERALIZED_TIME: u8 = 0x18;
-pub(super) const SEQUENCE: u8 = 0x30;
-pub(super) const SET: u8 = 0x31;
+/// INTEGER.
+pub const INTEGER: u8 = 0x02;
+/// OCTET STRING.
+pub const OCTET_STRING: u8 = 0x04;
+/// OBJECT IDENTIFIER.
+pub const OBJECT_ID: u8 = 0x06;
+/// GeneralizedTime.
+pub const GENERALIZED_TIME: u8 = 0x18;
+/// SEQUENCE.
+pub const SEQUENCE: u8 = 0x30;
+/// SET.
+pub const SET: u8 = 0x31;
 /// Constructed, context-specific, number 0.
-pub(super) const CONTEXT_0: u8 = 0xa0;
+pub const CONTEXT_0: u8 = 0xa0;
 /// Constructed, context-specific, number 4.
-pub(super) const CONTEXT_4: u8 = 0xa4;
+pub const CONTEXT_4: u8 = 0xa4;
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    /// Reads `bytes` from the start.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The next element: its tag and content.
-    pub(super) fn any(&mut self) -> Option<(u8, &'a [u8])> {
+    pub fn any(&mut self) -> Option<(u8, &'a [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         if tag & 0x1f == 0x1f {
             return None; // multi-byte tags do not occur here
@@ -52,20 +60,36 @@ impl<'a> Reader<'a> {
         Some((tag, content))
     }
 
+    /// The next element with its head: its tag, its content, all of its bytes.
+    pub fn element(&mut self) -> Option<(u8, &'a [u8], &'a [u8])> {
+        let before = self.0;
+        let (tag, content) = self.any()?;
+        let whole = before.get(..before.len().checked_sub(self.0.len())?)?;
+        Some((tag, content, whole))
+    }
+
+    /// The next element if it has `tag`; else nothing is read.
+    pub fn maybe(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let mut ahead = *self;
+        let content = ahead.expect(tag)?;
+        *self = ahead;
+        Some(content)
+    }
+
     /// The content of the next element, which must have `tag`.
-    pub(super) fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
+    pub fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, content) = self.any()?;
         (found == tag).then_some(content)
     }
 
     /// A reader of the content of the next element, which must have `tag`.
-    pub(super) fn inside(&mut self, tag: u8) -> Option<Self> {
+    pub fn inside(&mut self, tag: u8) -> Option<Self> {
         self.expect(tag).map(Self)
     }
 }
 
 /// An object identifier in dotted form.
-pub(super) fn dotted(content: &[u8]) -> Option<String> {
+pub fn dotted(content: &[u8]) -> Option<String> {
     if content.len() > OID_BYTES_MAX || content.last().is_none_or(|byte| byte & 0x80 != 0) {
         return None;
     }
