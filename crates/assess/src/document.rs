@@ -22,10 +22,10 @@ mod threats;
 mod verdicts;
 
 pub(crate) use coverage::{verbs as matrix_verbs, word as coverage_word};
+pub use figures::Figure;
 pub(crate) use figures::{Located, located, title as metric_title};
 pub(crate) use models::part as model_part;
 pub(crate) use verdicts::rows as verdict_rows;
-pub use figures::Figure;
 
 /// A report.
 #[derive(Clone, Debug)]

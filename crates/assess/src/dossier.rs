@@ -23,22 +23,28 @@ use proofmark_schema::system::System;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::assessment::Assessment;
+use crate::assessment::{AssessError, Assessment};
 use crate::document::{self, Piece, Sources};
 use crate::facts::{FactBook, FactError};
 use crate::history::{self, HistoryError, RunRecord};
 use crate::html::{self, HtmlError};
 use crate::register::{self, Register, RegisterError, Stored};
 
+mod papers;
+
+pub use papers::{PaperReport, PapersWith, Press};
+
 /// What a dossier is made with.
 #[derive(Debug)]
-pub struct DossierOptions {
+pub struct DossierOptions<'a> {
     /// Put rows and witnesses into the pack as well.
     pub with_rows: bool,
     /// Public half of the log's key.
     pub log_key: LogPublicKey,
     /// Anchors that second parties gave.
     pub anchors: Vec<Anchor>,
+    /// What the papers are made with; `None` writes the report alone.
+    pub papers: Option<PapersWith<'a>>,
 }
 
 /// What was written.
@@ -62,6 +68,8 @@ pub struct DossierReport {
     pub signer: Digest,
     /// Whether a former dossier in the folder was replaced.
     pub replaced: bool,
+    /// Papers that were written.
+    pub papers: Vec<PaperReport>,
 }
 
 /// Writes the dossier of `assessment` into the folder `out`. `system` is the declaration as it is
@@ -74,19 +82,25 @@ pub fn dossier(
     system: &System,
     assessment: &Assessment,
     out: &Path,
-    options: &DossierOptions,
+    options: &DossierOptions<'_>,
 ) -> Result<DossierReport, DossierError> {
     let places = Places::of(out)?;
     let runs = history::history(register.log, register.store)?;
     let verifier = Verifier::new(register.log.origin(), options.log_key)?;
-    let statements = statements(register.store, assessment)?;
+    let mut statements = statements(register.store, assessment)?;
     let (page, facts) = render(register, system, assessment, &runs, options, &statements)?;
+    // Papers are logged before anything is written: every proof is made at one size of the log.
+    let papers = match &options.papers {
+        Some(with) => papers::write(register, assessment, with, &mut statements)?,
+        None => papers::Bundle::default(),
+    };
     places.restore()?;
     places.clear_partial()?;
     let writer = PackWriter::create(&places.partial)?;
     writer.report(&page)?;
     writer.facts(&facts)?;
     data(&writer, assessment, &runs)?;
+    papers.put(&writer)?;
     for statement in &statements {
         writer.attestation(&statement.name, &statement.bundle, register.log, statement.index)?;
     }
@@ -131,6 +145,7 @@ pub fn dossier(
         manifest: sealed.manifest,
         signer,
         replaced,
+        papers: papers.reports,
     })
 }
 
@@ -177,6 +192,9 @@ pub enum DossierError {
         /// Why not.
         source: io::Error,
     },
+    /// Where the system stands.
+    #[error(transparent)]
+    Assess(#[from] AssessError),
     /// Cannot happen.
     #[error("data of the dossier does not serialise; please report this as a bug")]
     Bug,
@@ -185,6 +203,10 @@ pub enum DossierError {
 /// A statement of the pack.
 struct Attested {
     name: String,
+    /// In words.
+    what: String,
+    /// When it was logged or ended.
+    time: String,
     bundle: Bundle,
     index: u64,
     stored: Stored,
@@ -192,21 +214,32 @@ struct Attested {
 
 fn statements(store: &Store, assessment: &Assessment) -> Result<Vec<Attested>, DossierError> {
     let record = &assessment.record;
-    let mut wanted = vec![("plan".to_owned(), record.plan, record.plan_index)];
+    let plan = ("plan".to_owned(), "plan of the run".to_owned(), record.registered.clone());
+    let mut statements = vec![attested(store, plan, record.plan, record.plan_index)?];
     for (place, result) in assessment.results.iter().enumerate() {
         let name = format!("result-{place:03}-{}", file_name(&result.said.probe.id));
-        wanted.push((name, result.stored, result.index));
+        let what = format!("result of {}", result.said.probe.id);
+        let named = (name, what, result.said.ended.clone());
+        statements.push(attested(store, named, result.stored, result.index)?);
     }
     if let Some((stored, index)) = record.verdict {
-        wanted.push(("verdicts".to_owned(), stored, index));
-    }
-    let mut statements = Vec::new();
-    for (name, stored, index) in wanted {
-        let bytes = store.open(&stored.bundle)?;
-        let bundle = Bundle::parse(&bytes).map_err(RegisterError::from)?;
-        statements.push(Attested { name, bundle, index, stored });
+        let time = record.ended.clone().unwrap_or_default();
+        let named = ("verdicts".to_owned(), "verdicts of the run".to_owned(), time);
+        statements.push(attested(store, named, stored, index)?);
     }
     Ok(statements)
+}
+
+/// A statement of the store by name, words and time.
+fn attested(
+    store: &Store,
+    (name, what, time): (String, String, String),
+    stored: Stored,
+    index: u64,
+) -> Result<Attested, DossierError> {
+    let bytes = store.open(&stored.bundle)?;
+    let bundle = Bundle::parse(&bytes).map_err(RegisterError::from)?;
+    Ok(Attested { name, what, time, bundle, index, stored })
 }
 
 fn render(
@@ -214,7 +247,7 @@ fn render(
     system: &System,
     assessment: &Assessment,
     runs: &[RunRecord],
-    options: &DossierOptions,
+    options: &DossierOptions<'_>,
     statements: &[Attested],
 ) -> Result<(String, Facts), DossierError> {
     let mut book = FactBook::default();

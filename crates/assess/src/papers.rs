@@ -5,6 +5,8 @@
 //! by text, or fill a gap with a default. Adding a paper is one file here and one line in
 //! [`PAPERS`]. Called by `dossier`.
 
+use std::collections::BTreeSet;
+
 use proofmark_evidence::digest::Digest;
 use proofmark_evidence::pack::facts::Facts;
 use proofmark_evidence::statement::Statement;
@@ -46,13 +48,8 @@ pub struct Kind {
 }
 
 /// Every paper, in the order in which they are written.
-pub static PAPERS: [Kind; 5] = [
-    annex_iv::KIND,
-    instructions::KIND,
-    risk_file::KIND,
-    test_report::KIND,
-    failsafe::KIND,
-];
+pub static PAPERS: [Kind; 5] =
+    [annex_iv::KIND, instructions::KIND, risk_file::KIND, test_report::KIND, failsafe::KIND];
 
 /// The paper of that id.
 pub fn named(id: &str) -> Option<&'static Kind> {
@@ -113,7 +110,10 @@ pub fn write(
     }
     let draft = (kind.write)(sources, &mut book)?;
     let paper = wire::paper(kind, &draft, sources, &book);
-    let facts = book.finish();
+    // Parts that several papers share make more facts than one of them shows.
+    let blocks = paper.front.iter().chain(paper.chapters.iter().flat_map(|c| &c.blocks));
+    let shown: BTreeSet<&str> = blocks.flat_map(wire::facts).map(|f| f.id.as_str()).collect();
+    let facts = book.finish().into_iter().filter(|(id, _)| shown.contains(id.as_str())).collect();
     Ok(Written { paper, facts })
 }
 
@@ -151,8 +151,7 @@ fn head(sources: &Sources<'_>) -> Head {
 fn legal_base() -> Vec<String> {
     let duties = duties();
     let act = |b: &proofmark_schema::duties::LegalBase| format!("{}, {}", b.title, b.version);
-    let mut acts: Vec<String> =
-        duties.legal_base.iter().filter(|b| b.id == ACT).map(act).collect();
+    let mut acts: Vec<String> = duties.legal_base.iter().filter(|b| b.id == ACT).map(act).collect();
     acts.push(format!("read on {}, catalogue edition {}", duties.as_of, duties.edition));
     acts
 }

@@ -54,6 +54,8 @@ pub struct SignaturePredicate {
     pub signature: String,
     /// SHA-256 of the certificate (DER), hex.
     pub certificate: String,
+    /// SHA-256 of the certificate file as it was given, hex.
+    pub certificate_file: String,
     /// Subject of the certificate.
     pub subject: String,
     /// Issuer of the certificate.
@@ -160,6 +162,7 @@ pub fn import(
         algorithm: found.algorithm.to_owned(),
         signature: Digest::of(import.signature).hex(),
         certificate: certificate.fingerprint().hex(),
+        certificate_file: Digest::of(import.certificate).hex(),
         subject: certificate.subject.clone(),
         issuer: certificate.issuer.clone(),
         serial: certificate.serial.clone(),
@@ -182,7 +185,8 @@ pub fn signatures(
     store: &Store,
     contents: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<Signed>, RegisterError> {
-    let logged = events::logged::<SignaturePredicate>(log, store, &EntryKind::Signature, SIGNATURE)?;
+    let logged =
+        events::logged::<SignaturePredicate>(log, store, &EntryKind::Signature, SIGNATURE)?;
     let signed = |l: Logged<SignaturePredicate>| Signed {
         current: contents(&l.said.paper).as_ref() == Some(&l.said.content),
         index: l.index,
@@ -193,11 +197,7 @@ pub fn signatures(
 }
 
 /// The content of the paper whose PDF has that digest.
-fn content_of(
-    register: &Register<'_>,
-    paper: &str,
-    file: &str,
-) -> Result<String, SignatureError> {
+fn content_of(register: &Register<'_>, paper: &str, file: &str) -> Result<String, SignatureError> {
     let written = written::papers(register.log, register.store)?;
     let all = written.iter().rev().flat_map(|w| &w.said.papers);
     let mut ours = all.filter(|p| p.id == paper && p.pdf.as_deref() == Some(file));
@@ -217,9 +217,7 @@ pub enum SignatureError {
     )]
     NotOurs(String),
     /// Made with the tool's key.
-    #[error(
-        "the certificate holds the key of this program; a person signs with their own key"
-    )]
+    #[error("the certificate holds the key of this program; a person signs with their own key")]
     OwnKey,
     /// Outside its dates.
     #[error("the certificate is valid from {from} to {until} only; use one that is valid now")]

@@ -480,10 +480,11 @@ check_cosignature() {
 
 # --- facts -------------------------------------------------------------------------------------
 
+# check_facts FACTS PAGE: every fact stands in its statement, every figure of the page is its fact
 check_facts() {
-    facts=data/facts.json
+    facts=$1 page=$2
     jq -e 'type == "object" and all(.[]; (.text | type) == "string")' "$facts" >/dev/null 2>&1 \
-        || { fail "facts: data/facts.json is damaged"; return; }
+        || { fail "facts: $facts is damaged"; return; }
     bad=$(jq -r --slurpfile a "$tmp/attested.json" '
         ($a[0] | [.[]]) as $known | to_entries[] | .value.statement as $s
         | select(($known | index([$s])) == null) | .key' "$facts")
@@ -502,8 +503,8 @@ check_facts() {
                 | $at == null or $at.found != .value.value)
             | .key' --slurpfile payload "$tmp/statement-$digest" "$facts" 2>&1)"
     done
-    if [ -z "$bad" ]; then ok "facts: $(jq length "$facts") resolve"
-    else fail "facts: not in their statements:" $bad; fi
+    if [ -z "$bad" ]; then ok "facts: $(jq length "$facts") of $facts resolve"
+    else fail "facts: $facts: not in their statements:" $bad; fi
     jq -Rsr --slurpfile f "$facts" '
         $f[0] as $facts
         | split("data-fact") as $parts
@@ -519,10 +520,21 @@ check_facts() {
               end]
            | (.[] | .bad // empty),
              (($facts | keys) - map(.shown // empty) | .[] | "not shown: " + .))
-        ' report.html >"$tmp/faults" 2>&1 || echo "cannot be read" >>"$tmp/faults"
+        ' "$page" >"$tmp/faults" 2>&1 || echo "cannot be read" >>"$tmp/faults"
     if [ -s "$tmp/faults" ]; then
-        while IFS= read -r line; do fail "report: $line"; done <"$tmp/faults"
-    else ok "report: every figure is its fact"; fi
+        while IFS= read -r line; do fail "$page: $line"; done <"$tmp/faults"
+    else ok "$page: every figure is its fact"; fi
+}
+check_papers() {
+    for file in papers/*; do
+        [ -f "$file" ] || continue
+        case $file in
+        *.html) check_facts "${file%.html}.facts.json" "$file" ;;
+        *.facts.json) [ -f "${file%.facts.json}.html" ] || fail "papers: $file belongs to no page" ;;
+        *.pdf) [ -f "${file%.pdf}.html" ] || fail "papers: $file belongs to no page" ;;
+        *) fail "papers: $file belongs to no page" ;;
+        esac
+    done
 }
 check_artefacts() {
     bad=''
@@ -545,7 +557,8 @@ check_log
 if [ "$log_size" -ge 0 ]; then check_proofs; fi
 check_order
 check_anchors
-check_facts
+check_facts data/facts.json report.html
+check_papers
 check_artefacts
 if [ "$failures" -gt 0 ]; then
     echo "not consistent: $failures checks failed"

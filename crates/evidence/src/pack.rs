@@ -5,6 +5,8 @@
 //!
 //! ```text
 //! report.html                      the document; figures in <span data-fact="ID">text</span>
+//! papers/ID.{html,pdf,facts.json}  papers made from the same figures; the page is held against facts
+//! signatures/                      signatures of persons on papers, with what they signed
 //! data/*.json                      facts.json and what else the report was made from
 //! attestations/NAME.sigstore.json  signed statements
 //! proofs/NAME.tlog-proof           where each statement stands in the log
@@ -99,6 +101,23 @@ impl PackWriter {
     /// [`PackError`] if the name cannot be used or a write fails.
     pub fn data(&self, name: &str, bytes: &[u8]) -> Result<(), PackError> {
         self.write(&format!("data/{}", checked(name)?), bytes)
+    }
+
+    /// Writes a file of a paper: `papers/NAME`. A page `ID.html` must come with its
+    /// `ID.facts.json`, which the verifier holds against it.
+    ///
+    /// # Errors
+    /// [`PackError`] if the name cannot be used or a write fails.
+    pub fn paper(&self, name: &str, bytes: &[u8]) -> Result<(), PackError> {
+        self.write(&format!("{PAPERS}/{}", checked(name)?), bytes)
+    }
+
+    /// Writes what belongs to a person's signature: `signatures/NAME`.
+    ///
+    /// # Errors
+    /// [`PackError`] if the name cannot be used or a write fails.
+    pub fn signature(&self, name: &str, bytes: &[u8]) -> Result<(), PackError> {
+        self.write(&format!("signatures/{}", checked(name)?), bytes)
     }
 
     /// Writes `data/facts.json`.
@@ -257,6 +276,8 @@ fn checked(name: &str) -> Result<&str, PackError> {
 }
 
 const REPORT: &str = "report.html";
+const PAPERS: &str = "papers";
+const FACTS_SUFFIX: &str = ".facts.json";
 const MANIFEST: &str = "MANIFEST";
 const MANIFEST_BUNDLE: &str = "MANIFEST.sigstore.json";
 const STATEMENT_KEY: &str = "keys/statement.pub.pem";

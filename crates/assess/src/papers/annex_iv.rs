@@ -25,7 +25,9 @@ pub(super) const KIND: Kind = Kind {
 fn write(sources: &Sources<'_>, book: &mut FactBook) -> Result<Draft, FactError> {
     let mut chapters = vec![Chapter::plain("general", 1, "General description")];
     for point in &POINTS {
-        if let Some((id, title)) = SECTIONS.iter().find(|(before, ..)| *before == point.id).map(|s| (s.1, s.2)) {
+        if let Some((id, title)) =
+            SECTIONS.iter().find(|(before, ..)| *before == point.id).map(|s| (s.1, s.2))
+        {
             chapters.push(Chapter::plain(id, 1, title));
         }
         chapters.push(chapter(point, sources, book)?);
@@ -205,7 +207,10 @@ fn missing(row: &matrix::Row) -> Option<(crate::document::Cell, crate::document:
     let verbs: Vec<&str> = open.map(|c| c.verb.id()).collect();
     let what = vec![words(row.threat.title()), words(": nothing to "), words(&verbs.join(", "))];
     let command = match first.next.is_empty() {
-        true => vec![words("declare "), code(format!("[declared.\"{}\"]", cell_id(row.threat, first.verb)))],
+        true => vec![
+            words("declare "),
+            code(format!("[declared.\"{}\"]", cell_id(row.threat, first.verb))),
+        ],
         false => next(&first.next),
     };
     Some((what, command))
@@ -254,7 +259,9 @@ fn risk_item(sources: &Sources<'_>, chapter: &mut Chapter) {
             chapter.holds("sources of risk are in the register", Coverage::Declared);
             chapter.push(table);
         }
-        None => chapter.lacks(cell("the register of risks is empty"), command("proofmark risk seed")),
+        None => {
+            chapter.lacks(cell("the register of risks is empty"), command("proofmark risk seed"))
+        }
     }
 }
 
@@ -302,7 +309,11 @@ fn changes(sources: &Sources<'_>, chapter: &mut Chapter) {
         chapter.push(table);
     }
     let rows = changed_files(sources);
-    match table("Files that differ between one plan and the next", &["run", "file", "was", "is"], rows) {
+    match table(
+        "Files that differ between one plan and the next",
+        &["run", "file", "was", "is"],
+        rows,
+    ) {
         Some(table) => chapter.push(table),
         None => chapter.say("No file changed between the runs in the log."),
     }
@@ -364,48 +375,118 @@ macro_rules! point {
 
 /// Every point of Annex IV, in order.
 pub(super) const POINTS: [Point; 23] = [
-    point!("AIA-IV-1a", "1(a)", "Purpose, provider, version",
-        "how this version relates to former ones"),
-    point!("AIA-IV-1b", "1(b)", "Interaction with other hardware and software",
-        "which hardware, software and other AI systems it works with"),
-    point!("AIA-IV-1c", "1(c)", "Versions of software and firmware",
-        "which versions it needs, and how they are kept up to date"),
-    point!("AIA-IV-1d", "1(d)", "Forms of supply",
-        "how it is put on the market: package, download, interface, built in"),
-    point!("AIA-IV-1e", "1(e)", "Hardware",
-        "which hardware it is meant to run on"),
-    point!("AIA-IV-1f", "1(f)", "Pictures of the product",
-        "pictures, marking and inner layout where it is part of a product"),
-    point!("AIA-IV-1g", "1(g)", "User interface of the deployer",
-        "what the deployer sees and handles"),
+    point!(
+        "AIA-IV-1a",
+        "1(a)",
+        "Purpose, provider, version",
+        "how this version relates to former ones"
+    ),
+    point!(
+        "AIA-IV-1b",
+        "1(b)",
+        "Interaction with other hardware and software",
+        "which hardware, software and other AI systems it works with"
+    ),
+    point!(
+        "AIA-IV-1c",
+        "1(c)",
+        "Versions of software and firmware",
+        "which versions it needs, and how they are kept up to date"
+    ),
+    point!(
+        "AIA-IV-1d",
+        "1(d)",
+        "Forms of supply",
+        "how it is put on the market: package, download, interface, built in"
+    ),
+    point!("AIA-IV-1e", "1(e)", "Hardware", "which hardware it is meant to run on"),
+    point!(
+        "AIA-IV-1f",
+        "1(f)",
+        "Pictures of the product",
+        "pictures, marking and inner layout where it is part of a product"
+    ),
+    point!(
+        "AIA-IV-1g",
+        "1(g)",
+        "User interface of the deployer",
+        "what the deployer sees and handles"
+    ),
     point!("AIA-IV-1h", "1(h)", "Instructions for use", ""),
-    point!("AIA-IV-2a", "2(a)", "Development and third parties' parts",
-        "the steps of development, and parts that others trained, and how they were changed"),
-    point!("AIA-IV-2b", "2(b)", "Design and its reasons",
+    point!(
+        "AIA-IV-2a",
+        "2(a)",
+        "Development and third parties' parts",
+        "the steps of development, and parts that others trained, and how they were changed"
+    ),
+    point!(
+        "AIA-IV-2b",
+        "2(b)",
+        "Design and its reasons",
         "the logic, the choices and their reasons, for which groups, what is optimised, what \
-         quality is expected, and what was traded for what"),
-    point!("AIA-IV-2c", "2(c)", "Architecture and computing resources",
-        "how the parts fit together, and what was used to develop, train and test it"),
-    point!("AIA-IV-2d", "2(d)", "Data sheets",
-        "where data come from, their scope and traits, how they were chosen, labelled, cleaned"),
-    point!("AIA-IV-2e", "2(e)", "Human oversight",
-        "which oversight is needed, and what helps people to read the output"),
-    point!("AIA-IV-2f", "2(f)", "Pre-determined changes",
-        "which changes are foreseen, and how compliance holds through them"),
-    point!("AIA-IV-2g", "2(g)", "Validation and testing",
-        "how tests are run, on which data and its traits, and what was done about discrimination"),
+         quality is expected, and what was traded for what"
+    ),
+    point!(
+        "AIA-IV-2c",
+        "2(c)",
+        "Architecture and computing resources",
+        "how the parts fit together, and what was used to develop, train and test it"
+    ),
+    point!(
+        "AIA-IV-2d",
+        "2(d)",
+        "Data sheets",
+        "where data come from, their scope and traits, how they were chosen, labelled, cleaned"
+    ),
+    point!(
+        "AIA-IV-2e",
+        "2(e)",
+        "Human oversight",
+        "which oversight is needed, and what helps people to read the output"
+    ),
+    point!(
+        "AIA-IV-2f",
+        "2(f)",
+        "Pre-determined changes",
+        "which changes are foreseen, and how compliance holds through them"
+    ),
+    point!(
+        "AIA-IV-2g",
+        "2(g)",
+        "Validation and testing",
+        "how tests are run, on which data and its traits, and what was done about discrimination"
+    ),
     point!("AIA-IV-2h", "2(h)", "Cybersecurity measures", ""),
-    point!("AIA-IV-3", "3", "Capabilities, limits, oversight, inputs",
-        "what it can and cannot do, unwanted outcomes that can be foreseen, oversight, inputs"),
-    point!("AIA-IV-4", "4", "Why the metrics fit",
-        "why these metrics fit this system, and which others were looked at"),
+    point!(
+        "AIA-IV-3",
+        "3",
+        "Capabilities, limits, oversight, inputs",
+        "what it can and cannot do, unwanted outcomes that can be foreseen, oversight, inputs"
+    ),
+    point!(
+        "AIA-IV-4",
+        "4",
+        "Why the metrics fit",
+        "why these metrics fit this system, and which others were looked at"
+    ),
     point!("AIA-IV-5", "5", "Risk management", ""),
-    point!("AIA-IV-6", "6", "Changes over the life cycle",
-        "what changed in the system and why"),
-    point!("AIA-IV-7", "7", "Standards and other solutions",
-        "harmonised standards that are applied, or the solutions adopted instead"),
-    point!("AIA-IV-8", "8", "EU declaration of conformity",
-        "the declaration of conformity, or where its signed copy lies"),
-    point!("AIA-IV-9", "9", "Monitoring after market entry",
-        "how performance is watched after market entry, and the plan of that monitoring"),
+    point!("AIA-IV-6", "6", "Changes over the life cycle", "what changed in the system and why"),
+    point!(
+        "AIA-IV-7",
+        "7",
+        "Standards and other solutions",
+        "harmonised standards that are applied, or the solutions adopted instead"
+    ),
+    point!(
+        "AIA-IV-8",
+        "8",
+        "EU declaration of conformity",
+        "the declaration of conformity, or where its signed copy lies"
+    ),
+    point!(
+        "AIA-IV-9",
+        "9",
+        "Monitoring after market entry",
+        "how performance is watched after market entry, and the plan of that monitoring"
+    ),
 ];

@@ -67,11 +67,7 @@ impl Chapter {
 
     /// A chapter that answers a point.
     pub fn point(id: &str, mark: &str, title: &str, provision: &str) -> Self {
-        Self {
-            mark: mark.to_owned(),
-            provision: provision.to_owned(),
-            ..Self::plain(id, 2, title)
-        }
+        Self { mark: mark.to_owned(), provision: provision.to_owned(), ..Self::plain(id, 2, title) }
     }
 
     /// State of its weakest item.

@@ -29,23 +29,21 @@ pub(super) fn warnings(sources: &Sources<'_>) -> Vec<Part> {
     let mut notes = Vec::new();
     let mut bad = |text: &str| notes.push(Part::Note { bad: true, content: cell(text) });
     if !assessment.complete {
-        bad("Not complete: at least one planned probe failed; what it would have measured is missing.");
+        bad(
+            "Not complete: at least one planned probe failed; what it would have measured is missing.",
+        );
     }
     if !assessment.exploratory.is_empty() {
-        bad(
-            "Exploratory, unfit for declaration: a threshold, seed, budget, test set or decision \
-             was changed after a result had been seen.",
-        );
+        bad("Exploratory, unfit for declaration: a threshold, seed, budget, test set or decision \
+             was changed after a result had been seen.");
     }
     if let Some(run) = &sources.overview.run {
         if run.expired {
             bad("The run is older than the declared period; its figures must be measured again.");
         }
         if !run.currency.terms.is_empty() {
-            bad(
-                "The declaration of what is measured was changed after the run; this paper shows \
-                 it as it was registered.",
-            );
+            bad("The declaration of what is measured was changed after the run; this paper shows \
+                 it as it was registered.");
         }
     }
     if sources.present.system.version != assessment.system.version {
@@ -68,9 +66,9 @@ fn write(sources: &Sources<'_>, book: &mut FactBook) -> Result<Draft, FactError>
 fn states() -> Chapter {
     let mut chapter = Chapter::plain("states", 1, "States of the guard");
     chapter.provision = "Art. 15(4)".to_owned();
-    let rows = STATES.iter().map(|(state, means, leaves)| {
-        vec![vec![code(*state)], cell(means), cell(leaves)]
-    });
+    let rows = STATES
+        .iter()
+        .map(|(state, means, leaves)| vec![vec![code(*state)], cell(means), cell(leaves)]);
     let head = ["state", "what is released", "how it ends"];
     let caption = "What the guard can be in; what is set for this system stands below";
     chapter.parts.extend(table(caption, &head, rows.collect()));
@@ -95,7 +93,9 @@ fn backup(sources: &Sources<'_>) -> Chapter {
     } else {
         chapter.holds("a backup model is declared", Coverage::Declared);
         chapter.push(Part::List(backups));
-        chapter.say("Answers of the backup are marked. How well it decides stands in the test report.");
+        chapter.say(
+            "Answers of the backup are marked. How well it decides stands in the test report.",
+        );
     }
     chapter
 }
@@ -192,7 +192,11 @@ fn stop(sources: &Sources<'_>) -> Chapter {
 /// States, what is released in each, and how each ends.
 const STATES: [(&str, &str, &str); 4] = [
     ("NORMAL", "answers of the primary model", "the primary fails or misses its deadline"),
-    ("DEGRADED", "answers of the backup model, marked", "the primary answers again, or the backup fails"),
+    (
+        "DEGRADED",
+        "answers of the backup model, marked",
+        "the primary answers again, or the backup fails",
+    ),
     ("SAFE", "the declared safe output, no decision", "a model answers again"),
     ("STOPPED", "nothing", "a person with authority starts it again"),
 ];

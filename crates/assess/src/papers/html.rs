@@ -148,7 +148,8 @@ fn stale(chapter: &Chapter) -> String {
     if chapter.stale.is_empty() {
         return String::new();
     }
-    let digest = |d: &str| format!("<code>{}</code>", escape(&d.chars().take(12).collect::<String>()));
+    let digest =
+        |d: &str| format!("<code>{}</code>", escape(&d.chars().take(12).collect::<String>()));
     let change = |c: &proofmark_schema::paper::Change| {
         let now = match &c.now {
             Some(now) => format!("now {}", digest(now)),

@@ -202,7 +202,11 @@ fn controls(sources: &Sources<'_>) -> Cell {
             cells.push(declared(&measured.measure.title));
         }
     }
-    if cells.is_empty() { cell("none: no measure with a measured effect is in force") } else { cells }
+    if cells.is_empty() {
+        cell("none: no measure with a measured effect is in force")
+    } else {
+        cells
+    }
 }
 
 fn void(found: &Located<'_>, sources: &Sources<'_>) -> Cell {
@@ -329,23 +333,46 @@ macro_rules! point {
 
 /// Points of Art. 13(3), in order.
 pub(super) const POINTS: [Point; 12] = [
-    point!("AIA-13-3-a", "(a)", "Provider",
-        "name and contact of the provider, and of its representative where there is one"),
+    point!(
+        "AIA-13-3-a",
+        "(a)",
+        "Provider",
+        "name and contact of the provider, and of its representative where there is one"
+    ),
     point!("AIA-13-3-b-i", "(b)(i)", "Intended purpose", ""),
     point!("AIA-13-3-b-ii", "(b)(ii)", "Accuracy, robustness and cybersecurity", ""),
     point!("AIA-13-3-b-iii", "(b)(iii)", "Circumstances that can lead to risks", ""),
-    point!("AIA-13-3-b-iv", "(b)(iv)", "Explaining the output",
-        "what the system can say to explain an output"),
+    point!(
+        "AIA-13-3-b-iv",
+        "(b)(iv)",
+        "Explaining the output",
+        "what the system can say to explain an output"
+    ),
     point!("AIA-13-3-b-v", "(b)(v)", "Performance for groups of persons", ""),
     point!("AIA-13-3-b-vi", "(b)(vi)", "Inputs and data", ""),
-    point!("AIA-13-3-b-vii", "(b)(vii)", "Reading the output",
-        "how an output is read and used rightly"),
-    point!("AIA-13-3-c", "(c)", "Pre-determined changes",
-        "changes that the provider has foreseen and assessed"),
-    point!("AIA-13-3-d", "(d)", "Human oversight",
-        "measures of oversight, and what helps to read the output"),
-    point!("AIA-13-3-e", "(e)", "Resources, lifetime, upkeep",
-        "hardware it needs, how long it is meant to last, and how it is kept and updated"),
-    point!("AIA-13-3-f", "(f)", "Logs",
-        "how a deployer collects, stores and reads the logs"),
+    point!(
+        "AIA-13-3-b-vii",
+        "(b)(vii)",
+        "Reading the output",
+        "how an output is read and used rightly"
+    ),
+    point!(
+        "AIA-13-3-c",
+        "(c)",
+        "Pre-determined changes",
+        "changes that the provider has foreseen and assessed"
+    ),
+    point!(
+        "AIA-13-3-d",
+        "(d)",
+        "Human oversight",
+        "measures of oversight, and what helps to read the output"
+    ),
+    point!(
+        "AIA-13-3-e",
+        "(e)",
+        "Resources, lifetime, upkeep",
+        "hardware it needs, how long it is meant to last, and how it is kept and updated"
+    ),
+    point!("AIA-13-3-f", "(f)", "Logs", "how a deployer collects, stores and reads the logs"),
 ];

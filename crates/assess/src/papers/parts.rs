@@ -4,7 +4,6 @@
 //! fact. Called by every paper.
 
 use proofmark_schema::measurement::AssetDigest;
-use proofmark_schema::plan::ProbeKind;
 use proofmark_schema::risk::{Basis, Rating, scales};
 use proofmark_schema::system::{DataRole, Decision, FeatureKind, ModelRole, System};
 use proofmark_schema::taxonomy::{Coverage, Verb};
@@ -316,7 +315,8 @@ pub(super) fn drill(
         fault.push(declared(&experiment.hypothesis));
         rows.push(vec![fault, gap, limit, failover, recovery, held]);
     }
-    let head = ["fault and what should happen", "gap", "its limit", "fall-back", "recovery", "held"];
+    let head =
+        ["fault and what should happen", "gap", "its limit", "fall-back", "recovery", "held"];
     let said = &logged.said;
     let mut parts = vec![Part::Terms(vec![
         ("Drill", vec![code(&said.id)]),
@@ -357,11 +357,7 @@ pub(super) fn probes(assessment: &Assessment) -> Option<Part> {
     let row = |r: &crate::assessment::ProbeRecord| {
         let engine = r.said.measurements.first().map(|m| &m.engine);
         let engine = match engine {
-            Some(e) => vec![
-                code(format!("{} {}", e.name, e.version)),
-                Piece::Break,
-                code(&e.cpu),
-            ],
+            Some(e) => vec![code(format!("{} {}", e.name, e.version)), Piece::Break, code(&e.cpu)],
             None => cell("gave no figure"),
         };
         vec![
@@ -403,12 +399,6 @@ pub(super) fn plans(sources: &Sources<'_>) -> Option<Part> {
     )
 }
 
-/// What is declared about threats, suite and edition: one row per threat and model.
-pub(super) fn is_attacked(assessment: &Assessment) -> bool {
-    let evasion = |p: &&proofmark_schema::plan::Probe| matches!(p.kind, ProbeKind::Evasion { .. });
-    assessment.plan.probes.iter().any(|p| evasion(&p))
-}
-
 /// Every risk with its residual risk today.
 pub(super) fn risks(sources: &Sources<'_>, linked: bool) -> Option<Part> {
     let row = |standing: &RiskStanding| {
@@ -426,7 +416,12 @@ pub(super) fn risks(sources: &Sources<'_>, linked: bool) -> Option<Part> {
             Some(harm) => vec![declared(&harm.name), words(": "), declared(&harm.people)],
             None => cell("no harm is named"),
         };
-        vec![head, harm, rating(standing.residual.rating.as_ref()), vec![words(standing.state.word())]]
+        vec![
+            head,
+            harm,
+            rating(standing.residual.rating.as_ref()),
+            vec![words(standing.state.word())],
+        ]
     };
     let rows = sources.overview.risks.iter().map(row).collect();
     table("Risks, with what is left of each today", &["risk", "harm", "residual", "state"], rows)

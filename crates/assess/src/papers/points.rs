@@ -24,13 +24,6 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Its chapter, with what a person wrote, or the gap.
-    pub fn chapter(&self, system: &System) -> Chapter {
-        let mut chapter = self.empty();
-        self.answer(system, &mut chapter);
-        chapter
-    }
-
     /// Its chapter, without anything in it.
     pub fn empty(&self) -> Chapter {
         Chapter::point(&super::draft::anchor(&[self.id]), self.mark, self.title, self.provision)
@@ -60,11 +53,6 @@ impl Point {
                 chapter.push(Part::Authored { text: said.text.trim().to_owned(), owner });
             }
         }
-    }
-
-    /// Whether a person waived it.
-    pub fn is_waived(&self, system: &System) -> bool {
-        system.authored(self.id).is_some_and(|a| a.not_applicable.is_some())
     }
 
     fn next(&self) -> Cell {

@@ -40,10 +40,8 @@ fn write(sources: &Sources<'_>, book: &mut FactBook) -> Result<Draft, FactError>
             measures.holds("effects of measures, alone and together", Coverage::Measured);
             measures.push(table);
         }
-        None => measures.lacks(
-            cell("the effect of measures was not measured"),
-            command("proofmark harden"),
-        ),
+        None => measures
+            .lacks(cell("the effect of measures was not measured"), command("proofmark harden")),
     }
     chapters.push(measures);
     Ok(Draft { front: super::failsafe::warnings(sources), chapters })
@@ -135,15 +133,19 @@ fn summary(sources: &Sources<'_>) -> Chapter {
             chapter.holds("a register of risks", Coverage::Declared);
             chapter.push(table);
         }
-        None => chapter.lacks(cell("the register of risks is empty"), command("proofmark risk seed")),
+        None => {
+            chapter.lacks(cell("the register of risks is empty"), command("proofmark risk seed"))
+        }
     }
     for reason in &sources.overview.missing {
         let what = vec![words("the register lacks a scenario: "), code(&reason.about)];
         chapter.lacks(what, next(&reason.next));
     }
-    let rows = sources.overview.void.iter().map(|(risk, _, why)| {
-        vec![vec![code(risk)], vec![declared(why)]]
-    });
+    let rows = sources
+        .overview
+        .void
+        .iter()
+        .map(|(risk, _, why)| vec![vec![code(risk)], vec![declared(why)]]);
     let caption = "Statements that broke a rule of the register; they do not count";
     chapter.parts.extend(table(caption, &["risk", "why"], rows.collect()));
     chapter
@@ -184,7 +186,11 @@ fn method() -> Chapter {
     let mut chapter = Chapter::plain("method", 1, "How risks are rated");
     chapter.push(Part::Para(vec![declared(&scales.why)]));
     let rows = scales.likelihood.iter().map(|b| vec![cell(&b.title), cell(&b.means)]).collect();
-    chapter.parts.extend(table("Likelihood, as expected successes in a year", &["word", "meaning"], rows));
+    chapter.parts.extend(table(
+        "Likelihood, as expected successes in a year",
+        &["word", "meaning"],
+        rows,
+    ));
     let rows = scales.severity.iter().map(|s| vec![cell(&s.title), cell(&s.means)]).collect();
     chapter.parts.extend(table("Severity of the harm to people", &["word", "meaning"], rows));
     chapter

@@ -122,7 +122,8 @@ fn files(sources: &Sources<'_>) -> Chapter {
     let mut chapter = Chapter::plain("files", 1, "Files that were measured, and raw results");
     chapter.cites = parts::files(assessment, "model/");
     chapter.cites.extend(parts::files(assessment, "data/"));
-    let row = |name: &str, sha256: &str, what: Cell| vec![vec![code(name)], what, vec![code(sha256)]];
+    let row =
+        |name: &str, sha256: &str, what: Cell| vec![vec![code(name)], what, vec![code(sha256)]];
     let mut rows = Vec::new();
     for asset in &assessment.plan.assets {
         rows.push(row(&asset.name, &asset.sha256, cell("measured")));
@@ -131,7 +132,11 @@ fn files(sources: &Sources<'_>) -> Chapter {
         let what = if artefact.personal { "raw result, with rows" } else { "raw result" };
         rows.push(row(&artefact.name, &artefact.sha256, cell(what)));
     }
-    chapter.parts.extend(table("Files, by the digest of their bytes", &["file", "what", "digest"], rows));
+    chapter.parts.extend(table(
+        "Files, by the digest of their bytes",
+        &["file", "what", "digest"],
+        rows,
+    ));
     chapter
 }
 
@@ -156,7 +161,8 @@ fn signatures(sources: &Sources<'_>) -> Chapter {
     chapter.provision = "Annex IV, point 2(g)".to_owned();
     let rows = sources.signatures.iter().filter(|s| s.said.paper == ID).map(|s| {
         let said = &s.said;
-        let about = if s.current { "this report" } else { "an EARLIER report: its content differs" };
+        let about =
+            if s.current { "this report" } else { "an EARLIER report: its content differs" };
         let mut certificate = vec![code(&said.subject), Piece::Break];
         certificate.extend([words("fingerprint "), short(&said.certificate)]);
         certificate.extend([Piece::Break, words("issued by "), code(&said.issuer)]);
@@ -169,7 +175,11 @@ fn signatures(sources: &Sources<'_>) -> Chapter {
         vec![person, cell(about), certificate, when, checked(&said.chain), vec![short(&said.file)]]
     });
     let head = ["person", "signed", "certificate", "when", "checked", "digest of the signed file"];
-    chapter.parts.extend(table("Signatures that were imported and verified", &head, rows.collect()));
+    chapter.parts.extend(table(
+        "Signatures that were imported and verified",
+        &head,
+        rows.collect(),
+    ));
     signed_item(sources, &mut chapter);
     chapter.say(
         "A signature was made by a person with their own key, over the PDF of this report as it \

@@ -3,7 +3,7 @@
 //! Owns the overview, the list of gaps, what each chapter cites and whether that still lies there.
 //! Must never change a figure. Called by `papers`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::paper::{self as wire, Block, Inline};
@@ -48,11 +48,7 @@ fn stale(cites: &[AssetDigest], present: &[AssetDigest]) -> Vec<wire::Change> {
     let change = |cited: &AssetDigest| {
         let now = present.iter().find(|a| a.name == cited.name).map(|a| a.sha256.clone());
         let same = now.as_deref() == Some(cited.sha256.as_str());
-        (!same).then(|| wire::Change {
-            name: cited.name.clone(),
-            cited: cited.sha256.clone(),
-            now,
-        })
+        (!same).then(|| wire::Change { name: cited.name.clone(), cited: cited.sha256.clone(), now })
     };
     cites.iter().filter_map(change).collect()
 }
@@ -175,9 +171,8 @@ impl Context<'_> {
     }
 
     fn figure(&self, figure: &Figure) -> wire::Figure {
-        let pair = |pair: &Option<(Fact, Fact)>| {
-            pair.as_ref().map(|(a, b)| (self.fact(a), self.fact(b)))
-        };
+        let pair =
+            |pair: &Option<(Fact, Fact)>| pair.as_ref().map(|(a, b)| (self.fact(a), self.fact(b)));
         wire::Figure {
             value: self.fact(&figure.value),
             interval: pair(&figure.interval),
@@ -191,8 +186,7 @@ impl Context<'_> {
 /// Every point with its state, and whether its figures are about what lies there.
 fn overview(chapters: &[wire::Chapter]) -> Option<wire::Chapter> {
     let points = || chapters.iter().filter(|c| c.state.is_some() || !c.cites.is_empty());
-    let head: Vec<Inline> =
-        ["point", "state", "figures"].iter().map(|h| vec![text(h)]).collect();
+    let head: Vec<Inline> = ["point", "state", "figures"].iter().map(|h| vec![text(h)]).collect();
     let row = |c: &wire::Chapter| {
         let title = match c.mark.is_empty() {
             true => vec![text(&c.title)],
@@ -362,17 +356,6 @@ fn text(words: &str) -> wire::Piece {
 
 fn law(words: &str) -> wire::Piece {
     wire::Piece::Law { text: words.to_owned() }
-}
-
-/// States and gaps of a paper, for people and for the log.
-pub(super) fn tally(paper: &wire::Paper) -> BTreeMap<&'static str, usize> {
-    let mut tally = BTreeMap::new();
-    for chapter in &paper.chapters {
-        if let Some(state) = chapter.state {
-            *tally.entry(crate::document::coverage_word(state)).or_insert(0) += 1;
-        }
-    }
-    tally
 }
 
 /// With more, a page is too narrow.

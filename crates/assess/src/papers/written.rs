@@ -72,8 +72,14 @@ pub struct ChapterRecord {
 }
 
 impl PaperRecord {
-    /// The record of a paper and its files; `None` when the paper has no canonical form.
-    pub fn of(written: &Written, html: &[u8], pdf: Option<&[u8]>, facts: &[u8]) -> Option<Self> {
+    /// The record of a paper and its files; `content` is that of the paper without signatures.
+    pub fn of(
+        written: &Written,
+        content: String,
+        html: &[u8],
+        pdf: Option<&[u8]>,
+        facts: &[u8],
+    ) -> Self {
         let paper = &written.paper;
         let told = paper.chapters.iter().filter(|c| c.state.is_some() || !c.cites.is_empty());
         let chapters = told.map(|c| ChapterRecord {
@@ -82,18 +88,18 @@ impl PaperRecord {
             cites: c.cites.clone(),
             stale: c.stale.iter().map(|s| s.name.clone()).collect(),
         });
-        Some(Self {
+        Self {
             id: paper.id.clone(),
-            content: content(paper)?.hex(),
+            content,
             html: Digest::of(html).hex(),
             pdf: pdf.map(|bytes| Digest::of(bytes).hex()),
             facts: Digest::of(facts).hex(),
             chapters: chapters.collect(),
-        })
+        }
     }
 }
 
-/// Digest of what a paper says, without its signatures and whatever follows from them.
+/// Digest of what a paper says: without signatures, what follows from them, and the time.
 pub fn content(paper: &Paper) -> Option<Digest> {
     let mut bare = paper.clone();
     bare.attachments.clear();

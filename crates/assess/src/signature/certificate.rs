@@ -234,7 +234,18 @@ fn body(mut body: Reader<'_>) -> Option<Body<'_>> {
         }
     }
     let algorithm = kind;
-    Some(Body { serial, issuer, subject, not_before, not_after, spki, algorithm, curve, bits, authority })
+    Some(Body {
+        serial,
+        issuer,
+        subject,
+        not_before,
+        not_after,
+        spki,
+        algorithm,
+        curve,
+        bits,
+        authority,
+    })
 }
 
 /// The extension of basic constraints says so.

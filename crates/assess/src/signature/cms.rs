@@ -31,7 +31,8 @@ pub(super) fn verify(
     file: &[u8],
     certificate: &Certificate,
 ) -> Result<Found, SignatureError> {
-    let armoured = ["CMS", "PKCS7"].iter().find_map(|label| pem(signature, label).into_iter().next());
+    let armoured =
+        ["CMS", "PKCS7"].iter().find_map(|label| pem(signature, label).into_iter().next());
     let der = armoured.as_deref().unwrap_or(signature);
     match signed_data(der) {
         Some(data) => verify_cms(data, file, certificate),
@@ -154,10 +155,7 @@ fn signer(mut signer: Reader<'_>) -> Option<Signer<'_>> {
 
 /// The signed attributes as they were signed, and the time among them. The digest of the file must
 /// be one of them (RFC 5652, section 5.4).
-fn attributes(
-    content: &[u8],
-    digest: &[u8],
-) -> Result<(Vec<u8>, Option<String>), SignatureError> {
+fn attributes(content: &[u8], digest: &[u8]) -> Result<(Vec<u8>, Option<String>), SignatureError> {
     const FORM: SignatureError = SignatureError::Form("its attributes do not read");
     let (mut told, mut signing_time) = (None, None);
     let mut list = Reader::new(content);
@@ -166,7 +164,9 @@ fn attributes(
         let kind = attribute.expect(OBJECT_ID).and_then(dotted).ok_or(FORM)?;
         let mut values = attribute.inside(SET).ok_or(FORM)?;
         match kind.as_str() {
-            MESSAGE_DIGEST if told.is_none() => told = Some(values.expect(OCTET_STRING).ok_or(FORM)?),
+            MESSAGE_DIGEST if told.is_none() => {
+                told = Some(values.expect(OCTET_STRING).ok_or(FORM)?)
+            }
             MESSAGE_DIGEST => return Err(FORM),
             SIGNING_TIME => signing_time = time(&mut values),
             _ => {}

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::order::Ledger;
 use super::{
-    BUNDLE_SUFFIX, LOG_KEY, LOG_VKEY, MANIFEST, MANIFEST_BUNDLE, PACK_PREDICATE, PROOF_SUFFIX,
-    REPORT, STATEMENT_KEY, facts, manifest,
+    BUNDLE_SUFFIX, FACTS_SUFFIX, LOG_KEY, LOG_VKEY, MANIFEST, MANIFEST_BUNDLE, PACK_PREDICATE,
+    PAPERS, PROOF_SUFFIX, REPORT, STATEMENT_KEY, facts, manifest,
 };
 use crate::anchor::Anchor;
 use crate::digest::Digest;
@@ -327,13 +327,41 @@ impl Pack<'_> {
     }
 
     fn check_facts(&self, attested: &Attested, report: &mut PackReport) {
+        self.check_page("facts", "report", ("data/facts.json", REPORT), attested, report);
+        let papers = self.names(PAPERS, "", report);
+        let pages = papers.iter().filter_map(|name| name.strip_suffix(PAGE_SUFFIX));
+        for id in pages.clone() {
+            let facts = format!("{PAPERS}/{id}{FACTS_SUFFIX}");
+            let page = format!("{PAPERS}/{id}{PAGE_SUFFIX}");
+            let names = (format!("facts of {id}"), format!("paper {id}"));
+            self.check_page(&names.0, &names.1, (&facts, &page), attested, report);
+        }
+        // A PDF without its page, whose figures are held against facts, would go unchecked.
+        let known: BTreeSet<&str> = pages.collect();
+        for name in &papers {
+            let mut stem = [PAGE_SUFFIX, FACTS_SUFFIX, PDF_SUFFIX].iter();
+            let stem = stem.find_map(|suffix| name.strip_suffix(suffix));
+            if !stem.is_some_and(|stem| known.contains(stem)) {
+                report.add(PAPERS, Err(format!("`{name}` belongs to no page")));
+            }
+        }
+    }
+
+    fn check_page(
+        &self,
+        facts_name: &str,
+        page_name: &str,
+        (facts_path, page_path): (&str, &str),
+        attested: &Attested,
+        report: &mut PackReport,
+    ) {
         let facts = self
-            .bytes("data/facts.json", FACTS_BYTES_MAX)
+            .bytes(facts_path, FACTS_BYTES_MAX)
             .and_then(|bytes| facts::parse(&bytes).map_err(|e| e.to_string()));
         let facts = match facts {
             Ok(facts) => facts,
             Err(error) => {
-                report.add("facts", Err(error));
+                report.add(facts_name, Err(error));
                 return;
             }
         };
@@ -349,15 +377,15 @@ impl Pack<'_> {
                 Some(_) => {}
             }
         }
-        report.add("facts", list(faults, || format!("{} facts resolve", facts.len())));
+        report.add(facts_name, list(faults, || format!("{} facts resolve", facts.len())));
         let outcome = self
-            .bytes(REPORT, REPORT_BYTES_MAX)
+            .bytes(page_path, REPORT_BYTES_MAX)
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()))
             .and_then(|html| {
                 let shown = || "every figure is its fact".to_owned();
                 list(facts::scan_report(&html, &facts), shown)
             });
-        report.add("report", outcome);
+        report.add(page_name, outcome);
     }
 
     fn check_artefacts(&self, report: &mut PackReport) {
@@ -465,6 +493,8 @@ const BUNDLE_BYTES_MAX: u64 = 64 << 20;
 /// Some ten thousand figures.
 const FACTS_BYTES_MAX: u64 = 32 << 20;
 /// A report with its plots inside.
+const PAGE_SUFFIX: &str = ".html";
+const PDF_SUFFIX: &str = ".pdf";
 const REPORT_BYTES_MAX: u64 = 128 << 20;
 /// Attestations, proofs or artefacts in one pack.
 const ITEMS_MAX: usize = 20_000;
