@@ -84,7 +84,7 @@ fn write(args: &Write, global: Global) -> Outcome<ExitCode> {
     let assessment = assessment(&log, &store, &args.run)?;
     let anchors = Anchor::load_all(&state.anchors_dir())
         .or_fail("anchor", "remove what is damaged from `.proofmark/anchors`")?;
-    let (world, assets) = (desk::world(&state, &log, &store)?, desk::digests(&project)?);
+    let (world, assets) = (desk::world(&project, &state, &log, &store)?, desk::digests(&project)?);
     let (now, time) = (clock::now, clock::now());
     let worker = Worker::find(global.quiet);
     let papers = PapersWith {
