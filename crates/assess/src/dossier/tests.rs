@@ -11,11 +11,11 @@ use proofmark_evidence::note::sign_line;
 use super::*;
 use crate::fixture::{Desk, FakeRunner, system};
 
-fn options(desk: &Desk) -> DossierOptions {
-    DossierOptions { with_rows: false, log_key: desk.log_key, anchors: vec![] }
+fn options(desk: &Desk) -> DossierOptions<'static> {
+    DossierOptions { with_rows: false, log_key: desk.log_key, anchors: vec![], papers: None }
 }
 
-fn write(desk: &mut Desk, options: &DossierOptions) -> Result<DossierReport, DossierError> {
+fn write(desk: &mut Desk, options: &DossierOptions<'_>) -> Result<DossierReport, DossierError> {
     let runs = history::history(&desk.log, &desk.store).unwrap();
     let run = &runs.iter().rev().find(|r| r.ended.is_some()).unwrap().run;
     let assessment = crate::assessment::load(&desk.log, &desk.store, run).unwrap();
@@ -242,4 +242,68 @@ fn no_row_and_no_witness_reaches_the_log_or_the_page() {
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("witnesses.npz"), "{name}");
     }
+}
+
+/// Stands for the worker: the paper itself.
+struct Plain;
+
+impl Press for Plain {
+    fn set(&self, paper: &proofmark_schema::paper::Paper) -> Result<Vec<u8>, String> {
+        if paper.id == "fail-safe" {
+            return Err("no ink".to_owned());
+        }
+        assert!(paper.attachments.iter().any(|a| a.name == "facts.json"));
+        Ok(serde_json::to_vec(paper).unwrap())
+    }
+}
+
+fn with_papers(desk: &mut Desk) -> DossierReport {
+    let assets = crate::fixture::assets();
+    let world = crate::standing::World::read(&desk.log, &desk.store).unwrap();
+    let declared = system();
+    let now = "2026-11-23T00:00:00Z";
+    let present = crate::standing::Present { system: &declared, assets: &assets, now };
+    let papers = PapersWith { world: &world, present, press: Ok(&Plain) };
+    let options = DossierOptions { papers: Some(papers), ..options(desk) };
+    write(desk, &options).unwrap()
+}
+
+#[test]
+fn papers_lie_in_the_pack_and_are_held_against_their_facts() {
+    let mut desk = Desk::new();
+    desk.assess(&system(), &mut FakeRunner::default()).unwrap();
+    let report = with_papers(&mut desk);
+    let check = verify_pack(&report.dir, Some(&report.signer));
+    assert!(check.authenticated, "{:#?}", check.checks);
+    let names = names(&report.dir.join("papers"));
+    assert_eq!(names.len(), 5 * 3 - 1, "one paper has no PDF: {names:?}");
+    let failed: Vec<_> = report.papers.iter().filter_map(|p| p.pdf.as_ref().err()).collect();
+    assert_eq!(failed, ["no ink"]);
+    let logged = crate::papers::written::papers(&desk.log, &desk.store).unwrap();
+    assert_eq!(logged.len(), 1);
+    for record in &logged[0].said.papers {
+        let page = fs::read(report.dir.join(format!("papers/{}.html", record.id))).unwrap();
+        assert_eq!(record.html, Digest::of(&page).hex());
+    }
+    // The same log gives the same papers, but for the time of what they rest on.
+    let again = with_papers(&mut desk);
+    let pdf = |r: &DossierReport| r.papers.iter().map(|p| p.pdf.clone()).collect::<Vec<_>>();
+    assert_eq!(pdf(&again), pdf(&report));
+}
+
+#[test]
+fn a_changed_figure_of_a_paper_is_found() {
+    let mut desk = Desk::new();
+    desk.assess(&system(), &mut FakeRunner::default()).unwrap();
+    let report = with_papers(&mut desk);
+    let page = report.dir.join("papers/instructions.html");
+    let html = fs::read_to_string(&page).unwrap();
+    fs::write(&page, html.replace("76.5 %", "96.5 %")).unwrap();
+    let failed = |dir: &Path| -> Vec<String> {
+        let report = verify_pack(dir, None);
+        report.checks.into_iter().filter(|c| !c.ok).map(|c| c.name).collect()
+    };
+    assert_eq!(failed(&report.dir), ["manifest", "paper instructions"]);
+    fs::remove_file(&page).unwrap();
+    assert_eq!(failed(&report.dir), ["manifest", "papers", "papers"]);
 }
