@@ -431,7 +431,7 @@ pub enum GuardError {
         /// Model.
         model: String,
         /// Why.
-        reason: BindError,
+        reason: Box<BindError>,
     },
     /// A model that is not there.
     #[error("models.{0} was not handed in; please report this as a bug")]

@@ -328,7 +328,7 @@ mod tests {
         let used = first.check(&new.text, Scope::Score, now).unwrap().used.clone();
         file.key_mut(&new.record.id).unwrap().revoked = Some(now.into());
         let second = Keyring::new(&file, Some(&first));
-        assert_eq!(second.newly_revoked(&first), [new.record.id.clone()]);
+        assert_eq!(second.newly_revoked(&first), std::slice::from_ref(&new.record.id));
         assert_eq!(first.newly_revoked(&first), [""; 0]);
         assert!(Arc::ptr_eq(&used, &second.keys[&new.record.id].used));
         assert_eq!(second.open(), 0);

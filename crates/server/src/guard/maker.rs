@@ -117,8 +117,10 @@ impl<'a> Maker<'a> {
         let system = &self.parts.system;
         let model =
             OipModel::new(&file.asset, &system.version, &system.features, &inputs, self.classes);
-        let model = model
-            .map_err(|reason| GuardError::Binding { model: file.asset.name.clone(), reason })?;
+        let model = model.map_err(|reason| GuardError::Binding {
+            model: file.asset.name.clone(),
+            reason: Box::new(reason),
+        })?;
         let lost = |(place, field): (usize, &crate::intake::Field)| {
             (field.read && !model.carries(place)).then(|| field.name.clone())
         };
