@@ -76,7 +76,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_burst_and_rate(steps in proptest::collection::vec((0u64..500, 1u64..5), 1..200)) {
+        fn never_more_than_burst_and_rate(
+            steps in proptest::collection::vec((0u64..500, 1u64..5), 1..200)
+        ) {
             let (rate, used) = (Rate::new(20, 7), Used::default());
             let (mut now, mut passed) = (0u64, 0u64);
             for (ms, rows) in steps {

@@ -7,12 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::schemas::json_schema::{Schemas, id_of};
 use crate::support::Scratch;
-
-#[path = "../../../schema/tests/support/json_schema.rs"]
-mod json_schema;
-
-use json_schema::{Schemas, id_of};
 
 #[test]
 fn a_guard_is_checked_keyed_run_asked_stopped_and_restarted() {

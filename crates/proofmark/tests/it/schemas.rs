@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::{Scratch, proofmark, proofmark_with};
 
 #[path = "../../../schema/tests/support/json_schema.rs"]
-mod json_schema;
+pub mod json_schema;
 
 pub use json_schema::{Schemas, id_of};
 

@@ -305,7 +305,8 @@ fn slow_senders_are_cut() {
     assert!(matches!(got.status, 0 | 408), "a connection without a request: {got:?}");
     let mut body = open();
     let head = format!(
-        "POST /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 100\r\n\r\n{{",
+        "POST /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-length: 100\r\n\r\n{{",
         bench.key
     );
     body.write_all(head.as_bytes()).unwrap();

@@ -95,7 +95,8 @@ fn tls_is_spoken_and_a_key_that_others_can_read_is_refused() {
     let mut stream = rustls::StreamOwned::new(client, socket);
     let body = json!({"features": features()}).to_string();
     let head = format!(
-        "POST /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-length: {}\r\n\r\n{body}",
         bench.key,
         body.len()
     );

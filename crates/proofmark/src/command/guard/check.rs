@@ -102,12 +102,7 @@ fn text(setup: &Setup, seen: &Examined) -> String {
         let kept = if feature.kept { "  (kept in clear in the record)" } else { "" };
         let _ = writeln!(out, "  {name:<wide$}  {allowed}{kept}");
     }
-    let _ = writeln!(
-        out,
-        "\nalways on   path allow-list, API keys with scope and expiry, Content-Length only,\n            \
-        no duplicate keys in JSON, finite numbers, one record per answer before it leaves,\n            \
-        assessed digests, marked answers of the backup, stop that outlives the process"
-    );
+    let _ = writeln!(out, "\nalways on   {}", ALWAYS.join("\n            "));
     if seen.weak.is_empty() {
         let _ = writeln!(out, "\nweak points none that this check can see");
     } else {
@@ -217,5 +212,11 @@ fn cut(text: &str) -> String {
     }
 }
 
+/// What no policy switches off but `pass-through`.
+const ALWAYS: [&str; 3] = [
+    "path allow-list, API keys with scope and expiry, Content-Length only,",
+    "no duplicate keys in JSON, finite numbers, one record per answer before it leaves,",
+    "assessed digests, marked answers of the backup, stop that outlives the process",
+];
 /// Characters of what a feature allows; the JSON form shows all.
 const ALLOWED_CHARS: usize = 100;
