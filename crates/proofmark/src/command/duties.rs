@@ -44,7 +44,7 @@ enum Verb {
 
 #[derive(clap::Args, Debug)]
 struct Which {
-    /// Only duties whose id begins so, e.g. `AIA-15` or `AIA-IV-2`; all without it.
+    /// Only duties whose id begins so, e.g. `AIA-15` or `AIA-IV`; all without it.
     prefix: Option<String>,
     /// Only duties that apply today on some reading of the legal calendar.
     #[arg(long)]
@@ -84,7 +84,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
 impl Which {
     fn of(&self, mut all: Vec<DutyState>) -> Outcome<Vec<DutyState>> {
         if let Some(prefix) = &self.prefix {
-            // `AIA-9-1` is not `AIA-9-10`, nor `b-i` `b-ii`; but `AIA-IV-2` holds `AIA-IV-2g`.
+            // `AIA-9-1` is not `AIA-9-10`, nor `b-i` `b-ii`; but a number holds its letters.
             let number = prefix.ends_with(|c: char| c.is_ascii_digit());
             let belongs = |id: &str| {
                 let rest = id.strip_prefix(prefix.as_str());

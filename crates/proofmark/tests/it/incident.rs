@@ -178,7 +178,7 @@ fn duties_are_listed_shown_and_checked() {
     assert_eq!(some["duties"][0]["state"], "declared");
     let shown = scratch.run(&["duties", "show", "AIA-15-4-b", "--now", "2026-11-22T12:00:00Z"]);
     insta::assert_snapshot!(shown.stdout);
-    for bad in [["duties", "show", "AIA-99"], ["duties", "list", "XYZ"]] {
+    for bad in [["duties", "show", "XYZ-99"], ["duties", "list", "XYZ"]] {
         let ran = scratch.run(&bad);
         assert_eq!(ran.code, 2, "{}", ran.stdout);
         assert!(ran.stderr.contains("no duty"), "{}", ran.stderr);
