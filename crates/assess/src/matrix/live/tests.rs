@@ -114,7 +114,8 @@ fn a_measure_turns_a_cell_only_when_it_helps_and_is_in_force() {
     let robust = |says| vec![effect("robust_recall", 0.05, says)];
     let mixed = vec![effect("robust_recall", 0.05, Better), effect("robust_recall", 0.1, Worse)];
     let costs = vec![effect("robust_recall", 0.05, Better), effect("robust_accuracy", 0.05, Worse)];
-    let bought = vec![effect("robust_recall", 0.05, Worse), effect("robust_accuracy", 0.05, Better)];
+    let bought =
+        vec![effect("robust_recall", 0.05, Worse), effect("robust_accuracy", 0.05, Better)];
     let other = vec![effect("accuracy", 0.0, Better)];
     let arms = |says, with: &str, without: &str| Effect {
         with: with.into(),
