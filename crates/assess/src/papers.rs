@@ -12,7 +12,6 @@ use proofmark_evidence::pack::facts::Facts;
 use proofmark_evidence::statement::Statement;
 use proofmark_schema::duties::duties;
 use proofmark_schema::paper::{Block, Head, Paper, Source};
-use serde_json::Value;
 
 use crate::assessment::Assessment;
 use crate::currency::AssetChange;
@@ -25,6 +24,7 @@ use crate::standing::{Overview, Present, World};
 mod annex_iv;
 mod draft;
 mod failsafe;
+pub mod guard_policy;
 pub mod html;
 mod instructions;
 mod parts;
@@ -35,6 +35,7 @@ mod wire;
 pub mod written;
 
 use draft::Draft;
+use guard_policy::GuardPolicyPredicate;
 
 /// A paper that can be written.
 pub struct Kind {
@@ -69,7 +70,7 @@ pub struct Sources<'a> {
     /// Files that differ between a run's plan and the one before, by run.
     pub plan_changes: &'a [(String, Vec<AssetChange>)],
     /// The guard's policy as last recorded in the system's log.
-    pub guard: Option<&'a Logged<Value>>,
+    pub guard: Option<&'a Logged<GuardPolicyPredicate>>,
     /// Signatures of persons, with what became of the papers since.
     pub signatures: &'a [Signed],
     /// Origin of the log.

@@ -72,6 +72,10 @@ pub struct Measure {
     /// that was measured, `release.decimals = 2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setting: Option<String>,
+    /// Models that carry it and were measured, where no artefact does: the network retrained with
+    /// the adversarial rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ships: Vec<AssetDigest>,
     /// What it does, precisely, and what was built.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub what: String,

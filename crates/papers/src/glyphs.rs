@@ -50,7 +50,8 @@ fn show(text: &str, book: &FontBook) -> (String, usize) {
 fn breakable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for word in text.split_inclusive([' ', '\n']) {
-        let long = word.chars().count() > WORD_CHARS;
+        let plain = word.trim_end().chars().all(char::is_alphabetic);
+        let long = word.chars().count() > if plain { WORD_CHARS } else { CODE_CHARS };
         for (place, c) in word.chars().enumerate() {
             if long && place > 0 && place % BREAK_EVERY == 0 {
                 out.push(ZERO_WIDTH_SPACE);
@@ -98,8 +99,10 @@ const KEPT: [&str; 9] =
     ["base64", "media_type", "to", "id", "is", "block", "name", "state", "language"];
 /// Markup with plain text in it.
 const MARKUP: &str = "svg";
-/// Longer words are identifiers, digests, or hostile.
-const WORD_CHARS: usize = 20;
+/// Longer words are hostile; shorter ones are hyphenated.
+const WORD_CHARS: usize = 24;
+/// Identifiers, digests and times are broken where they are longer than the narrowest column.
+const CODE_CHARS: usize = 12;
 /// A column of any table holds so many characters.
 const BREAK_EVERY: usize = 8;
 /// The template turns it into a break opportunity; it is no character of the PDF.

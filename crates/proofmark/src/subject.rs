@@ -91,6 +91,11 @@ impl OwnedCase<'_> {
 }
 
 impl Subject {
+    /// Digests of the model and of the data it was bound to.
+    pub fn digests(&self) -> &[AssetDigest] {
+        &self.digests
+    }
+
     /// Class index per row.
     pub fn labels(&self) -> &[usize] {
         self.data.labels()

@@ -16,13 +16,13 @@ use proofmark_evidence::pack::facts;
 use proofmark_evidence::statement::Statement;
 use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::paper::{Attachment, Paper, Source};
-use serde_json::Value;
 
 use super::{Attested, DossierError, attested};
 use crate::assessment::Assessment;
 use crate::currency::{AssetChange, changed};
-use crate::events::{self, Logged};
+use crate::events;
 use crate::history;
+use crate::papers::guard_policy;
 use crate::papers::written::{PAPER, PaperRecord, PapersPredicate, content};
 use crate::papers::{self as paper, PAPERS, Sources, Written};
 use crate::register::{self, Register, RegisterError, stored_of};
@@ -100,13 +100,13 @@ pub(super) fn write(
     with: &PapersWith<'_>,
     statements: &mut Vec<Attested>,
 ) -> Result<Bundle, DossierError> {
+    let guard = guard_policy::record(register, with.world)?;
     statements.extend(further(register)?);
     let quoted = statements
         .iter()
         .map(|s| register::statement(register.store, s.stored))
         .collect::<Result<Vec<Statement>, _>>()?;
     let plan_changes = plan_changes(register, with.world)?;
-    let guard = last_guard(register)?;
     let (overview, time) = (overview(with.world, &with.present), newest(statements));
     let listed: Vec<Source> = statements.iter().map(source).collect();
     let signer = register.key.public().fingerprint();
@@ -279,24 +279,6 @@ fn plan_changes(
     Ok(changes)
 }
 
-/// The guard's policy as last recorded in the system's log, whatever its fields are.
-fn last_guard(register: &Register<'_>) -> Result<Option<Logged<Value>>, DossierError> {
-    let mut last = None;
-    let read = register.log.for_each_leaf(|index, leaf| {
-        if let Ok(entry) = Entry::parse(leaf)
-            && entry.kind == EntryKind::Guard
-        {
-            last = Some((index, entry));
-        }
-        Ok(())
-    });
-    read.map_err(RegisterError::from)?;
-    let Some((index, entry)) = last else { return Ok(None) };
-    let Some(stored) = stored_of(&entry) else { return Ok(None) };
-    let said = register::statement(register.store, stored)?.predicate;
-    Ok(Some(Logged { index, time: entry.time, stored, said }))
-}
-
 /// What was signed, the signature and the certificate of every signature.
 fn signature_files(
     register: &Register<'_>,
@@ -331,7 +313,7 @@ const QUOTED: [(EntryKind, &str); 7] = [
     (EntryKind::Drill, "journal of a drill"),
     (EntryKind::Treatment, "measured effect of measures"),
     (EntryKind::Incident, "statement about an incident"),
-    (EntryKind::Guard, "policy of the guard"),
+    (EntryKind::Guard, "policy of the guard, or an order to it"),
     (EntryKind::Gate, "decision of the gate"),
     (EntryKind::Signature, "signature of a person"),
 ];

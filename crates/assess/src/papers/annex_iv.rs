@@ -173,8 +173,14 @@ fn tests(
     for model in &assessment.system.models {
         let part = model_part(assessment, model, book)?;
         chapter.push(Part::Para(vec![words("Model "), declared(&model.name), words(":")]));
-        part.tables.into_iter().for_each(|t| chapter.push(Part::Table(t)));
+        part.tables.into_iter().take(1).for_each(|t| chapter.push(Part::Table(t)));
     }
+    chapter.push(Part::Para(vec![
+        words("Figures per class and group stand under "),
+        Piece::Link { to: "AIA-IV-3".to_owned(), words: "capabilities".to_owned() },
+        words(", everything else in the test report: "),
+        code("papers/test-report.html"),
+    ]));
     super::test_report::signed_item(sources, chapter);
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(crate) struct Chapter {
     /// Provision.
     pub provision: String,
     /// What the chapter must hold, and how each is covered.
-    pub items: Vec<(String, Coverage)>,
+    pub items: Vec<(Cell, Coverage)>,
     /// Files it rests on beside those of its facts.
     pub cites: Vec<AssetDigest>,
     /// Content.
@@ -77,13 +77,12 @@ impl Chapter {
 
     /// Something it must hold is there, in this state.
     pub fn holds(&mut self, what: &str, state: Coverage) {
-        self.items.push((what.to_owned(), state));
+        self.items.push((cell(what), state));
     }
 
     /// Something it must hold is missing.
     pub fn lacks(&mut self, what: Cell, next: Cell) {
-        let words = what.iter().filter_map(said).collect::<String>().trim().to_owned();
-        self.items.push((words, Coverage::Missing));
+        self.items.push((what.clone(), Coverage::Missing));
         self.parts.push(Part::Gap { what, next });
     }
 
@@ -95,13 +94,6 @@ impl Chapter {
     /// A paragraph of our words.
     pub fn say(&mut self, text: &str) {
         self.parts.push(Part::Para(vec![words(text)]));
-    }
-}
-
-fn said(piece: &Piece) -> Option<&str> {
-    match piece {
-        Piece::Text(text) => Some(text),
-        _ => None,
     }
 }
 

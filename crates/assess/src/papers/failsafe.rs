@@ -4,17 +4,18 @@
 //! Owns that nothing of the plan is promised: what is not in the recorded policy is a gap.
 //! Registered in `papers`; its warnings stand before every paper.
 
+use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::system::ModelRole;
 use proofmark_schema::taxonomy::Coverage;
-use serde_json::Value;
 
 use super::draft::{Chapter, Draft, Part, cell, code, declared, table, words};
+use super::guard_policy::GuardPolicyPredicate;
 use super::parts;
 use super::points::{command, next};
 use super::{Kind, Sources};
 use crate::document::{Cell, Piece, quoted};
 use crate::events::Logged;
-use crate::facts::{At, FactBook, FactError, Form};
+use crate::facts::{At, FactBook, FactError};
 
 pub(super) const KIND: Kind = Kind {
     id: "fail-safe",
@@ -105,62 +106,48 @@ fn policy(sources: &Sources<'_>, book: &mut FactBook) -> Result<Chapter, FactErr
     chapter.provision = "Art. 15(4), 15(5)".to_owned();
     let Some(logged) = sources.guard else {
         chapter.lacks(
-            cell("no policy of a guard is in the log of this system"),
+            cell("no guard has served under a policy that lies here"),
             next("write `guard.toml`, run `proofmark guard run`, then this command again"),
         );
         return Ok(chapter);
     };
-    chapter.holds("the effective policy is in the log", Coverage::Measured);
-    chapter.push(Part::Terms(vec![("Recorded", vec![Piece::Time(logged.time.clone())])]));
-    let mut rows = Vec::new();
-    settings(&logged.said, "/predicate", "", logged, book, &mut rows)?;
-    chapter.parts.extend(table("Effective settings", &["setting", "value"], rows));
+    let said = &logged.said;
+    let serves = sources.world.guard.as_ref().map(|g| g.policy.as_str());
+    if serves == Some(said.policy.as_str()) {
+        chapter.holds("the policy the guard last served under is in the log", Coverage::Measured);
+    } else {
+        let what = cell("the guard last served under another policy than the one in the log");
+        chapter.lacks(what, command("proofmark guard check"));
+    }
+    chapter.push(Part::Terms(vec![
+        ("Policy", vec![code(&said.policy)]),
+        ("In force since", vec![Piece::Time(said.since.clone())]),
+        ("Recorded", vec![Piece::Time(logged.time.clone())]),
+    ]));
+    let row = |m: &AssetDigest| vec![vec![code(&m.name)], vec![code(&m.sha256)]];
+    let rows = said.models.iter().map(row).collect();
+    chapter.parts.extend(table("Models that are served", &["model", "digest"], rows));
+    chapter.parts.extend(settings(logged, book)?);
     Ok(chapter)
 }
 
-/// Every leaf of the recorded policy, each a fact.
+/// Every effective setting, each a fact.
 fn settings(
-    value: &Value,
-    pointer: &str,
-    name: &str,
-    logged: &Logged<Value>,
+    logged: &Logged<GuardPolicyPredicate>,
     book: &mut FactBook,
-    rows: &mut Vec<Vec<Cell>>,
-) -> Result<(), FactError> {
-    if rows.len() >= SETTINGS_MAX {
-        return Ok(());
+) -> Result<Option<Part>, FactError> {
+    let statement = logged.stored.statement.hex();
+    let mut rows = Vec::new();
+    for (name, value) in logged.said.settings.iter().take(SETTINGS_MAX) {
+        let step = name.replace('~', "~0").replace('/', "~1");
+        let at = At::new(&statement, format!("/predicate/settings/{step}"));
+        let shown = match value.trim().is_empty() {
+            true => cell("empty"),
+            false => quoted(book.words(&format!("guard/{name}"), &at)?),
+        };
+        rows.push(vec![vec![code(name)], shown]);
     }
-    let below = |key: &str| match name.is_empty() {
-        true => key.to_owned(),
-        false => format!("{name}.{key}"),
-    };
-    let at = || pointer.to_owned();
-    match value {
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                let step = key.replace('~', "~0").replace('/', "~1");
-                settings(field, &format!("{pointer}/{step}"), &below(key), logged, book, rows)?;
-            }
-        }
-        Value::Array(items) => {
-            for (place, item) in items.iter().enumerate() {
-                let key = place.to_string();
-                settings(item, &format!("{pointer}/{place}"), &below(&key), logged, book, rows)?;
-            }
-        }
-        Value::Null => {}
-        Value::Bool(on) => rows.push(vec![vec![code(name)], cell(if *on { "on" } else { "off" })]),
-        Value::Number(_) | Value::String(_) => {
-            let statement = logged.stored.statement.hex();
-            let (id, at) = (format!("guard/{name}"), At::new(&statement, at()));
-            let shown = match value {
-                Value::Number(_) => vec![Piece::Fact(book.fact(&id, &at, Form::Plain)?)],
-                _ => quoted(book.words(&id, &at)?),
-            };
-            rows.push(vec![vec![code(name)], shown]);
-        }
-    }
-    Ok(())
+    Ok(table("Effective settings, defaults included", &["setting", "value"], rows))
 }
 
 fn stop(sources: &Sources<'_>) -> Chapter {

@@ -61,11 +61,15 @@ struct Context<'a> {
 impl Context<'_> {
     fn chapter(&self, chapter: &Chapter) -> wire::Chapter {
         let mut blocks = Vec::new();
-        if chapter.items.len() > 1 {
-            let item = |(what, state): &(String, Coverage)| {
-                vec![wire::Piece::Coverage { state: *state }, text(" "), text(what)]
+        // What is missing stands in boxes of its own.
+        let there = chapter.items.iter().filter(|(_, state)| *state != Coverage::Missing);
+        if chapter.items.len() > 1 && there.clone().next().is_some() {
+            let item = |(what, state): &(Cell, Coverage)| {
+                let mut item = vec![wire::Piece::Coverage { state: *state }, text(" ")];
+                item.extend(self.cell(what));
+                item
             };
-            blocks.push(Block::List { items: chapter.items.iter().map(item).collect() });
+            blocks.push(Block::List { items: there.map(item).collect() });
         }
         blocks.extend(chapter.parts.iter().flat_map(|p| self.part(p)));
         let mut cites: BTreeSet<AssetDigest> = chapter.cites.iter().cloned().collect();
@@ -317,7 +321,7 @@ fn widths(head: &[Inline], rows: &[Vec<Inline>]) -> Vec<u8> {
         let total: usize = lengths.iter().map(|(all, _)| *all).sum();
         let mean = total / lengths.len().max(1);
         let most = lengths.iter().map(|(all, _)| *all).max().unwrap_or(0).min(CELL_MAX);
-        let wanted = longest.max((mean + most) / 3).clamp(WIDTH_MIN, WIDTH_MAX);
+        let wanted = (longest + 1).max((mean + most) / 3).clamp(WIDTH_MIN, WIDTH_MAX);
         u8::try_from(wanted).unwrap_or(u8::MAX)
     };
     (0..head.len()).map(width).collect()
@@ -360,8 +364,9 @@ fn law(words: &str) -> wire::Piece {
 
 /// With more, a page is too narrow.
 const COLUMNS_BESIDE_HEAD: usize = 6;
-const WIDTH_MIN: usize = 5;
-const WIDTH_MAX: usize = 48;
+/// A page holds about a hundred characters: the narrowest column must hold its words.
+const WIDTH_MIN: usize = 9;
+const WIDTH_MAX: usize = 32;
 /// Longer words are broken.
 const WORD_MAX: usize = 20;
 /// Longer cells wrap.

@@ -14,6 +14,7 @@ use crate::papers::written::{PAPER, PaperRecord, PapersPredicate};
 const PDF: &[u8] = b"%PDF-1.7 a paper";
 
 /// Whether openssl is here; said aloud when it is not, required in CI.
+#[expect(clippy::print_stderr, reason = "a skipped test is said aloud")]
 fn openssl() -> bool {
     let found = Command::new("openssl").arg("version").output().is_ok();
     if !found {
@@ -167,6 +168,7 @@ fn what_does_not_hold_is_refused_and_not_logged() {
     *flipped.last_mut().unwrap() ^= 1;
     type Change = fn(&mut Import<'_>);
     let same: Change = |_| {};
+    #[expect(clippy::type_complexity, reason = "a table of cases, read once")]
     let cases: [(&str, Change, &[u8], &[u8], &str); 10] = [
         ("nobody", |r| r.person = "somebody", &good, &signature, "no declared person"),
         ("other paper", |r| r.paper = "annex-iv", &good, &signature, "no `annex-iv`"),

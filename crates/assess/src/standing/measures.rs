@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use proofmark_schema::measurement::AssetDigest;
+use proofmark_schema::system::ModelRole;
 
 use super::{Present, World};
 use crate::events::Logged;
@@ -179,11 +180,7 @@ fn force(
     if let Some(name) = changed("data/") {
         return Force::Off(format!("its effect was measured on another `{name}`"));
     }
-    let taken = measure
-        .artefacts
-        .iter()
-        .find_map(|file| present.assets.iter().find(|asset| asset.sha256 == file.sha256));
-    if let Some(asset) = taken {
+    if let Some(asset) = present.assets.iter().find(|asset| carries(measure, asset, present)) {
         return Force::On(format!("its file is `{}`", asset.name));
     }
     let Some(setting) = &measure.setting else {
@@ -196,6 +193,15 @@ fn force(
         return Force::Off("no guard has recorded its policy".to_owned());
     };
     set(measure, setting, &guard.settings)
+}
+
+/// Whether a file of the measure is this asset, and in use: a candidate decides nothing.
+fn carries(measure: &Measure, asset: &AssetDigest, present: &Present<'_>) -> bool {
+    let mut files = measure.artefacts.iter().map(|file| &file.sha256);
+    let mut models = measure.ships.iter().map(|model| &model.sha256);
+    let its = files.any(|d| *d == asset.sha256) || models.any(|d| *d == asset.sha256);
+    let model = asset.name.strip_prefix("model/").and_then(|m| present.system.model_named(m));
+    its && model.is_none_or(|m| m.role != ModelRole::Candidate)
 }
 
 /// Whether the guard's settings hold `name`, or `name = value` where the measure names the value.

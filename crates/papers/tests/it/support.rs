@@ -32,6 +32,7 @@ pub fn pdf(paper: &Value) -> Vec<u8> {
 }
 
 /// A tool of the machine, or `None`, said aloud; required in CI.
+#[expect(clippy::print_stderr, reason = "a skipped test is said aloud")]
 pub fn tool(name: &str) -> Option<Command> {
     let found = Command::new(name).arg("--version").output().is_ok()
         || Command::new(name).arg("-v").output().is_ok();

@@ -86,6 +86,7 @@ fn vote(effects: Vec<Effect>) -> Logged<TreatmentsPredicate> {
             personal: false,
         }],
         setting: Some("release.vote".into()),
+        ships: Vec::new(),
         what: String::new(),
         not_measured: None,
     };

@@ -245,6 +245,13 @@ fn measure(
             }
             MeasureName::AdversarialRows => None,
         },
+        ships: match (&scene.retrained, name) {
+            (Some(model), MeasureName::AdversarialRows) => {
+                let digests = model.subject.digests().iter();
+                digests.filter(|a| a.name.starts_with("model/")).cloned().collect()
+            }
+            _ => Vec::new(),
+        },
         what,
         not_measured: taken.not_measured.clone(),
     }
