@@ -112,19 +112,7 @@ pub fn dossier(
     options.anchors.iter().try_for_each(|anchor| writer.anchor(anchor))?;
     let kept = artefacts(&writer, register.store, assessment, options.with_rows)?;
     writer.log(register.log)?;
-    let about = json!({
-        "system": assessment.plan.system,
-        "version": assessment.plan.version,
-        "provider": assessment.system.provider,
-        "run": record.run,
-        "plan": record.plan.statement.hex(),
-        "tool": register.tool,
-        "time": (register.now)(),
-        "complete": assessment.complete,
-        "exploratory": !assessment.exploratory.is_empty(),
-        "with_rows": options.with_rows,
-    });
-    let sealed = writer.seal(register.key, &verifier, about)?;
+    let sealed = writer.seal(register.key, &verifier, about(register, assessment, options))?;
     let signer = register.key.public().fingerprint();
     let check = verify_pack(&places.partial, Some(&signer));
     if !check.authenticated {
@@ -146,6 +134,26 @@ pub fn dossier(
         signer,
         replaced,
         papers: papers.reports,
+    })
+}
+
+// What the manifest says about the pack.
+fn about(
+    register: &Register<'_>,
+    assessment: &Assessment,
+    options: &DossierOptions<'_>,
+) -> serde_json::Value {
+    json!({
+        "system": assessment.plan.system,
+        "version": assessment.plan.version,
+        "provider": assessment.system.provider,
+        "run": assessment.record.run,
+        "plan": assessment.record.plan.statement.hex(),
+        "tool": register.tool,
+        "time": (register.now)(),
+        "complete": assessment.complete,
+        "exploratory": !assessment.exploratory.is_empty(),
+        "with_rows": options.with_rows,
     })
 }
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! report.html                      the document; figures in <span data-fact="ID">text</span>
-//! papers/ID.{html,pdf,facts.json}  papers made from the same figures; the page is held against facts
+//! papers/ID.{html,pdf,facts.json}  papers of the same figures; the page is held against facts
 //! signatures/                      signatures of persons on papers, with what they signed
 //! data/*.json                      facts.json and what else the report was made from
 //! attestations/NAME.sigstore.json  signed statements

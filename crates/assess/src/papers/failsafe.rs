@@ -30,9 +30,8 @@ pub(super) fn warnings(sources: &Sources<'_>) -> Vec<Part> {
     let mut notes = Vec::new();
     let mut bad = |text: &str| notes.push(Part::Note { bad: true, content: cell(text) });
     if !assessment.complete {
-        bad(
-            "Not complete: at least one planned probe failed; what it would have measured is missing.",
-        );
+        bad("Not complete: at least one planned probe failed; what it would have measured is \
+             missing.");
     }
     if !assessment.exploratory.is_empty() {
         bad("Exploratory, unfit for declaration: a threshold, seed, budget, test set or decision \

@@ -1,4 +1,4 @@
-//! Papers: no figure outside facts, gaps that show, stale chapters that are exactly the citing ones.
+//! Papers: no figure outside facts, gaps that show, stale chapters are exactly the citing ones.
 
 use std::collections::BTreeSet;
 

@@ -52,7 +52,8 @@ fn workshop(kind: &str) -> tempfile::TempDir {
     run(at, "cms -sign -binary -in paper.pdf -signer p.pem -inkey p.key -outform PEM -out s.pem");
     run(
         at,
-        "cms -sign -binary -nodetach -in paper.pdf -signer p.pem -inkey p.key -outform DER -out in.p7s",
+        "cms -sign -binary -nodetach -in paper.pdf -signer p.pem -inkey p.key -outform DER \
+         -out in.p7s",
     );
     run(at, "dgst -sha256 -sign p.key -out s.sig paper.pdf");
     dir

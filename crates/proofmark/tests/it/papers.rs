@@ -1,4 +1,4 @@
-//! Papers of a dossier: without the worker, with a worker, stale after a change, signed by a person.
+//! Papers of a dossier: without the worker, with one, stale after a change, signed by a person.
 
 use std::fs;
 use std::path::Path;

@@ -78,7 +78,7 @@ fn rules_that_do_not_hang_together_are_refused() {
         ("a clock that waits for itself", &itself, "wait for each other: CK-7"),
         ("an unknown clock", &|v| v["rules"][0]["replaces"] = ["CK-99"].into(), "`CK-99`"),
         ("two of one id", &|v| v["rules"][1]["id"] = "CK-1".into(), "two rules"),
-        ("another format", &|v| v["format"] = "proofmark.clock-rules/9".into(), "format"),
+        ("another format", &|v| v["format"] = format!("{FORMAT}9").into(), "format"),
         ("no limit", &|v| v["rules"][0]["limit"]["days"] = 0.into(), "limit is zero"),
         ("a million days", &|v| v["rules"][0]["limit"]["days"] = 1_000_000.into(), "longer"),
         ("negative", &|v| v["rules"][0]["limit"]["days"] = (-1).into(), "no rules of clocks"),
