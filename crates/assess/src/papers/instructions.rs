@@ -234,25 +234,7 @@ fn void(found: &Located<'_>, sources: &Sources<'_>) -> Cell {
 
 fn risky_use(sources: &Sources<'_>, chapter: &mut Chapter) {
     let system = &sources.assessment.system;
-    let row = |m: &proofmark_schema::system::Misuse| {
-        vec![vec![declared(&m.name)], vec![declared(&m.what)], vec![declared(&m.harm)]]
-    };
-    let rows = system.misuse.iter().map(row).collect();
-    let head = ["misuse", "what", "harm"];
-    match (table("Misuse that can be foreseen", &head, rows), &system.upkeep.no_misuse) {
-        (Some(table), _) => {
-            chapter.holds("misuse that can be foreseen", Coverage::Declared);
-            chapter.push(table);
-        }
-        (None, Some(reason)) => {
-            chapter.holds("no misuse can be foreseen, with a reason", Coverage::Declared);
-            chapter.push(Part::Para(vec![declared(reason)]));
-        }
-        (None, None) => chapter.lacks(
-            cell("no misuse that can be foreseen is named, and no reason why there is none"),
-            next("declare `[misuse.<name>]`, or `no_misuse` in `[use]`"),
-        ),
-    }
+    parts::misuse(system, chapter, false);
     if sources.overview.risks.is_empty() {
         chapter.lacks(cell("the register of risks is empty"), command("proofmark risk seed"));
         return;

@@ -5,12 +5,12 @@
 
 use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::risk::{Basis, Rating, scales};
-use proofmark_schema::system::{DataRole, Decision, FeatureKind, ModelRole, System};
+use proofmark_schema::system::{DataRole, Decision, FeatureKind, Misuse, ModelRole, System};
 use proofmark_schema::taxonomy::{Coverage, Verb};
 
 use super::Sources;
 use super::draft::{Chapter, Part, cell, code, declared, heads, short, table, words};
-use super::points::command;
+use super::points::{command, next};
 use crate::assessment::Assessment;
 use crate::document::{Cell, Piece, Table, metric_title, verdict_rows};
 use crate::drill::DrillPredicate;
@@ -21,6 +21,33 @@ use crate::plan::{data_asset, model_asset};
 use crate::standing::RiskStanding;
 use crate::standing::measures::{self, Measured};
 use crate::treatment::{Order, Says};
+
+/// Misuse that can be foreseen, or why there is none; `why` shows what its likelihood rests on.
+pub(super) fn misuse(system: &System, chapter: &mut Chapter, why: bool) {
+    let row = |m: &Misuse| {
+        let mut cells = vec![vec![declared(&m.name)], vec![declared(&m.what)]];
+        cells.push(vec![declared(&m.harm)]);
+        cells.extend(why.then(|| vec![declared(&m.reason)]));
+        cells
+    };
+    let rows = system.misuse.iter().map(row).collect();
+    let mut head = vec!["misuse", "what", "harm"];
+    head.extend(why.then_some("why so likely"));
+    match (table("Misuse that can be foreseen", &head, rows), &system.upkeep.no_misuse) {
+        (Some(table), _) => {
+            chapter.holds("misuse that can be foreseen", Coverage::Declared);
+            chapter.push(table);
+        }
+        (None, Some(reason)) => {
+            chapter.holds("no misuse can be foreseen, with a reason", Coverage::Declared);
+            chapter.push(Part::Para(vec![declared(reason)]));
+        }
+        (None, None) => chapter.lacks(
+            cell("no misuse that can be foreseen is named, and no reason why there is none"),
+            next("declare `[misuse.<name>]`, or `no_misuse` in `[use]`"),
+        ),
+    }
+}
 
 /// Criteria, verdicts and what they rest on.
 pub(super) fn verdicts(

@@ -85,36 +85,8 @@ fn scope(sources: &Sources<'_>) -> Chapter {
         ];
         chapter.lacks(what, next(&format!("declare `vulnerable` in `[harms.{}]`", harm.name)));
     }
-    misuse(sources, &mut chapter);
+    parts::misuse(&sources.assessment.system, &mut chapter, true);
     chapter
-}
-
-fn misuse(sources: &Sources<'_>, chapter: &mut Chapter) {
-    let system = &sources.assessment.system;
-    let row = |m: &proofmark_schema::system::Misuse| {
-        vec![
-            vec![declared(&m.name)],
-            vec![declared(&m.what)],
-            vec![declared(&m.harm)],
-            vec![declared(&m.reason)],
-        ]
-    };
-    let rows = system.misuse.iter().map(row).collect();
-    let head = ["misuse", "what", "harm", "why so likely"];
-    match (table("Misuse that can be foreseen", &head, rows), &system.upkeep.no_misuse) {
-        (Some(table), _) => {
-            chapter.holds("misuse that can be foreseen", Coverage::Declared);
-            chapter.push(table);
-        }
-        (None, Some(reason)) => {
-            chapter.holds("no misuse can be foreseen, with a reason", Coverage::Declared);
-            chapter.push(Part::Para(vec![declared(reason)]));
-        }
-        (None, None) => chapter.lacks(
-            cell("no misuse that can be foreseen is named, and no reason why there is none"),
-            next("declare `[misuse.<name>]`, or `no_misuse` in `[use]`"),
-        ),
-    }
 }
 
 fn person(sources: &Sources<'_>, id: Option<&str>) -> Cell {
