@@ -219,8 +219,17 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, DurableError
 /// The lock of a single writer: held until dropped, released by the system if the process dies.
 #[derive(Debug)]
 pub struct WriterLock {
-    _file: File,
+    file: File,
     path: PathBuf,
+}
+
+impl Drop for WriterLock {
+    /// Closing the file is not enough: a process being started at this moment by another thread
+    /// holds a copy of it, and with it the lock, until its program runs.
+    fn drop(&mut self) {
+        // Nothing can be done about an error here, and closing releases the lock all the same.
+        let _ = self.file.unlock();
+    }
 }
 
 impl WriterLock {
@@ -236,7 +245,7 @@ impl WriterLock {
             .open(path)
             .map_err(DurableError::at("open", path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file, path: path.to_owned() }),
+            Ok(()) => Ok(Self { file, path: path.to_owned() }),
             Err(TryLockError::WouldBlock) => Err(DurableError::Locked(path.to_owned())),
             Err(TryLockError::Error(e)) => Err(DurableError::at("lock", path)(e)),
         }
@@ -427,5 +436,16 @@ mod tests {
         assert!(error.to_string().contains("lock"), "{error}");
         drop(held);
         WriterLock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_dropped_lock_is_free_even_if_a_copy_of_its_file_is_still_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = WriterLock::acquire(&path).unwrap();
+        let copy = held.file.try_clone().unwrap();
+        drop(held);
+        WriterLock::acquire(&path).unwrap();
+        drop(copy);
     }
 }

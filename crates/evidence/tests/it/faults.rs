@@ -67,6 +67,9 @@ fn run(keys: &Keys, start: u64, batches: &[u64], k: u64, fault: Fault) -> bool {
     let case = format!("{fault:?} at operation {k}");
     let opened = Log::open_writer_on(Arc::new(faulty.clone()), dir.path(), keys.key());
     let mut acknowledged = start;
+    if let Err(error) = &opened {
+        assert!(faulty.fired(), "{case}: refused without a fault: {error}");
+    }
     if let Ok(mut log) = opened {
         let (size, error) = append_all(&mut log, batches);
         acknowledged = size;
