@@ -15,5 +15,6 @@ pub mod pipeline;
 pub mod reference;
 pub mod rten_engine;
 pub mod split;
+pub mod trees;
 pub mod value;
 pub mod write;
