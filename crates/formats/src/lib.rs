@@ -9,12 +9,15 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod document;
 pub mod gzip;
 mod half;
 pub mod idx;
+pub mod json;
 pub mod npy;
 pub mod npz;
 pub mod onnx;
 pub mod protobuf;
 pub mod sniff;
+pub mod ubjson;
 pub mod zip;
