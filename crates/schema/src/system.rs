@@ -219,6 +219,45 @@ pub struct DialectPins {
     pub header: Option<bool>,
     /// Column names, when there is no header, or instead of those of the header.
     pub columns: Option<Vec<String>>,
+    /// Encoding of the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<TextEncoding>,
+    /// Mark between thousands: `,`, `.`, `'` or a blank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thousands: Option<char>,
+    /// Container of the rows (`data.<name>.format`); by its bytes when not pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<DataFormat>,
+}
+
+/// Encoding of a text file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TextEncoding {
+    /// UTF-8, with or without a byte order mark.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// UTF-16; little-endian unless a byte order mark says otherwise.
+    #[serde(rename = "utf-16")]
+    Utf16,
+    /// Windows-1252, of which Latin-1 is the printable part.
+    #[serde(rename = "windows-1252")]
+    Windows1252,
+}
+
+/// Container of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataFormat {
+    /// Delimited text.
+    Csv,
+    /// Apache Parquet.
+    Parquet,
+    /// Apache Arrow IPC, file or stream.
+    Arrow,
+    /// One JSON object per line.
+    Jsonl,
+    /// A folder of PNG and JPEG images.
+    Images,
 }
 
 /// Type of a feature.
@@ -525,10 +564,23 @@ impl System {
 }
 
 impl DataAsset {
-    /// Whether the file is a table of text (CSV and the like), by its ending.
+    /// Whether the file is a table (text, Parquet, Arrow, JSON lines), by `format` or its ending.
     pub fn is_table(&self) -> bool {
-        let path = self.path.to_lowercase();
-        [".csv", ".tsv", ".data", ".txt", ".test"].iter().any(|e| path.ends_with(e))
+        match self.dialect.format {
+            Some(format) => format != DataFormat::Images,
+            None => {
+                let path = self.path.to_lowercase();
+                TABLE_ENDINGS.iter().any(|e| path.ends_with(e))
+            }
+        }
+    }
+
+    /// Whether the data set is a folder of images: `format = "images"`, or a path that ends in `/`.
+    pub fn is_folder(&self) -> bool {
+        match self.dialect.format {
+            Some(format) => format == DataFormat::Images,
+            None => self.path.ends_with('/'),
+        }
     }
 }
 
@@ -558,3 +610,10 @@ impl Feature {
 
 /// The group of rows whose value is missing.
 pub const MISSING_GROUP: &str = "missing";
+
+/// Endings of tables; what a file holds is told by its bytes, so that an Arrow file may be named
+/// `.parquet`.
+const TABLE_ENDINGS: [&str; 14] = [
+    ".csv", ".tsv", ".data", ".txt", ".test", ".parquet", ".pq", ".arrow", ".arrows", ".feather",
+    ".ipc", ".jsonl", ".ndjson", ".json",
+];

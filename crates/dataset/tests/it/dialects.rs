@@ -138,6 +138,7 @@ fn pins_win_over_detection() {
         decimal: Some('.'),
         header: Some(false),
         columns: None,
+        ..DialectPins::default()
     };
     let records = csv::read(b"a;b,c\n1;2,3\n", &pins, &Hints::default()).unwrap();
     assert_eq!(records.columns, ["column_1", "column_2"]);

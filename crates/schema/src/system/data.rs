@@ -4,7 +4,7 @@
 
 use super::parse::{check_slug, read_path};
 use super::reader::Section;
-use super::{DataAsset, DataRole, DialectPins};
+use super::{DataAsset, DataFormat, DataRole, DialectPins, TextEncoding};
 
 /// Reads one data set; what is wrong is reported and left at a neutral value.
 pub(super) fn read(section: &Section<'_>) -> DataAsset {
@@ -13,16 +13,21 @@ pub(super) fn read(section: &Section<'_>) -> DataAsset {
     section.need("path", "path = \"test.csv\"");
     section.need("role", "role = \"test\"");
     section.need("classes", "classes = { good = \"1\", bad = \"2\" }");
+    let format = section.choice("format", &FORMATS);
+    let mut dialect = section.section("dialect").map(|s| read_dialect(&s)).unwrap_or_default();
+    dialect.format = format;
+    // With a pin the name of the file says nothing.
+    let endings: &[&str] = if format.is_some() { &ANY_ENDING } else { &DATA_ENDINGS };
     let asset = DataAsset {
         name: section.name().to_owned(),
-        path: read_path(section, "path", &DATA_ENDINGS).unwrap_or_default(),
+        path: read_path(section, "path", endings).unwrap_or_default(),
         role: section.choice("role", &ROLES).unwrap_or(DataRole::Train),
         label: section.is_text("label").then(|| section.text("label")).flatten(),
         labels: read_path(section, "labels", &LABEL_ENDINGS),
         classes: section.pairs("classes").unwrap_or_default(),
         ignore: section.texts("ignore").unwrap_or_default(),
         missing: section.texts("missing").unwrap_or_default(),
-        dialect: section.section("dialect").map(|s| read_dialect(&s)).unwrap_or_default(),
+        dialect,
         limit: section.whole("limit").and_then(|n| usize::try_from(n).ok()),
     };
     if section.has("label") && !section.is_text("label") {
@@ -56,13 +61,13 @@ fn check_labels(section: &Section<'_>, asset: &DataAsset) {
         let message = "this data set has no columns, so its labels are in a file";
         let help = "write `labels = \"labels.npy\"`";
         section.refuse("label-of-images", "label", message, "not for this file type", help);
-    } else {
+    } else if !asset.is_folder() {
         section.need("labels", "labels = \"labels.npy\"");
     }
     for key in ["ignore", "missing", "dialect"] {
         if !asset.is_table() && section.has(key) {
             let message = format!("`{key}` is about the columns of a table");
-            let help = "remove it: this data set is not a CSV file";
+            let help = "remove it: this data set is not a table";
             section.refuse("key-of-table", key, message, "not for this file type", help);
         }
     }
@@ -106,7 +111,7 @@ fn check_lists(section: &Section<'_>, asset: &DataAsset) {
 }
 
 fn read_dialect(section: &Section<'_>) -> DialectPins {
-    section.only(&["delimiter", "decimal", "header", "columns"]);
+    section.only(&["delimiter", "decimal", "header", "columns", "encoding", "thousands"]);
     let delimiter = section.text_raw("delimiter");
     if let Some(text) = delimiter.as_ref().filter(|d| !DELIMITERS.contains(&d.as_str())) {
         let message = format!("`{}` is no delimiter that is read", text.escape_debug());
@@ -119,6 +124,13 @@ fn read_dialect(section: &Section<'_>) -> DialectPins {
         let help = "set `delimiter` to what separates the columns, or `decimal = \".\"`";
         section.refuse("bad-dialect", "decimal", message, "same as the delimiter", help);
     }
+    let thousands = section.choice("thousands", &THOUSANDS);
+    if thousands.is_some() && thousands == Some(decimal.unwrap_or('.')) {
+        let message = "the mark of thousands is also the decimal mark";
+        let help = "set `decimal` to the other one, e.g. `decimal = \",\", thousands = \".\"`";
+        section.refuse("bad-dialect", "thousands", message, "same as the decimal mark", help);
+    }
+    let encoding = section.choice("encoding", &ENCODINGS);
     let header = section.flag("header");
     let mut columns = section.texts("columns").filter(|c| !c.is_empty());
     if let Some(names) = &columns {
@@ -130,15 +142,25 @@ fn read_dialect(section: &Section<'_>) -> DialectPins {
             section.refuse("bad-dialect", "columns", message, "say `header` too", help);
         }
     }
-    DialectPins { delimiter, decimal, header, columns }
+    DialectPins { delimiter, decimal, header, columns, encoding, thousands, format: None }
 }
 
-/// Endings of data files. `-ubyte` is how the MNIST family names its IDX files.
-pub(super) const DATA_ENDINGS: [&str; 11] = [
+/// Endings of data files. `-ubyte` is how the MNIST family names its IDX files; `/` ends a folder
+/// of images.
+pub(super) const DATA_ENDINGS: [&str; 21] = [
     ".csv",
     ".tsv",
     ".data",
     ".txt",
+    ".parquet",
+    ".pq",
+    ".arrow",
+    ".arrows",
+    ".feather",
+    ".ipc",
+    ".jsonl",
+    ".ndjson",
+    ".json",
     ".npy",
     ".npz",
     ".idx",
@@ -146,10 +168,28 @@ pub(super) const DATA_ENDINGS: [&str; 11] = [
     "-ubyte",
     "-ubyte.gz",
     ".test",
+    "/",
 ];
-const LABEL_ENDINGS: [&str; 6] = [".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz"];
+const ANY_ENDING: [&str; 1] = [""];
+const LABEL_ENDINGS: [&str; 7] =
+    [".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz", ".csv"];
 const ROLES: [(&str, DataRole); 3] =
     [("train", DataRole::Train), ("validation", DataRole::Validation), ("test", DataRole::Test)];
+const FORMATS: [(&str, DataFormat); 5] = [
+    ("csv", DataFormat::Csv),
+    ("parquet", DataFormat::Parquet),
+    ("arrow", DataFormat::Arrow),
+    ("jsonl", DataFormat::Jsonl),
+    ("images", DataFormat::Images),
+];
+const ENCODINGS: [(&str, TextEncoding); 4] = [
+    ("utf-8", TextEncoding::Utf8),
+    ("utf-16", TextEncoding::Utf16),
+    ("windows-1252", TextEncoding::Windows1252),
+    ("latin-1", TextEncoding::Windows1252),
+];
+const THOUSANDS: [(&str, char); 4] = [(",", ','), (".", '.'), ("'", '\''), (" ", ' ')];
 const DELIMITERS: [&str; 5] = [",", ";", "\t", "|", "blank"];
-const KEYS: [&str; 9] =
-    ["path", "role", "label", "labels", "classes", "ignore", "missing", "dialect", "limit"];
+const KEYS: [&str; 10] = [
+    "path", "role", "label", "labels", "classes", "ignore", "missing", "dialect", "limit", "format",
+];

@@ -162,7 +162,8 @@ fn confined(path: &str) -> Result<(), (&'static str, &'static str)> {
     if path.split('/').any(|part| part == "..") {
         return Err(("leaves the folder", inside));
     }
-    if path.split('/').any(str::is_empty) {
+    // A folder may be written with its last `/`.
+    if path.strip_suffix('/').unwrap_or(path).split('/').any(str::is_empty) {
         return Err(("has an empty part", "remove the doubled or last `/`"));
     }
     Ok(())

@@ -45,7 +45,7 @@ fn data() {
         ("path with a drive", "\"test.csv\"", "\"C:/test.csv\""),
         ("path out of the folder", "\"test.csv\"", "\"data/../../test.csv\""),
         ("path with backslashes", "\"test.csv\"", "'data\\test.csv'"),
-        ("unknown file type", "\"test.csv\"", "\"test.parquet\""),
+        ("unknown file type", "\"test.csv\"", "\"test.xlsx\""),
         ("unknown role", "role = \"test\"", "role = \"testing\""),
         ("no test data", "role = \"test\"", "role = \"validation\""),
         ("one class", "bad = \"2\" }\nignore = [\"id\"]\nmissing", "}\nignore = [\"id\"]\nmissing"),
