@@ -4,6 +4,7 @@
 //! change a graph. Called by the pipeline.
 
 use crate::graph::Graph;
+use crate::onnxruntime::{self, OrtProgram};
 use crate::reference::{self, Precision, RunError};
 use crate::rten_engine;
 use crate::value::{Inputs, Value};
@@ -12,12 +13,12 @@ use crate::write::WriteError;
 /// Which engine computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum EngineKind {
-    /// The preferred engine of this build: rten.
+    /// ONNX Runtime where a library was loaded, else rten; the reference for what neither holds.
     #[default]
     Auto,
     /// rten, in `f32`.
     Rten,
-    /// ONNX Runtime; not in this build.
+    /// ONNX Runtime, once a library was loaded (see [`crate::onnxruntime::load`]).
     OnnxRuntime,
     /// The reference interpreter, in the types of the model.
     Reference,
@@ -28,7 +29,7 @@ pub enum EngineKind {
 /// What a measurement records of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineFacts {
-    /// `rten`, `reference` or `reference-f64`.
+    /// `onnxruntime`, `rten`, `reference` or `reference-f64`.
     pub name: String,
     /// Version.
     pub version: String,
@@ -41,9 +42,20 @@ pub struct EngineFacts {
 /// Why an engine cannot compile or run a graph.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The engine is not part of this build.
-    #[error("the engine `{0}` is not in this build; use `rten` or `reference`")]
+    /// The engine is not here.
+    #[error(
+        "the engine `{0}` is not here: no library of it was found; `proofmark engine list` says \
+         where it was looked for, `proofmark engine fetch` gets it"
+    )]
     Missing(String),
+    /// A library that cannot be loaded.
+    #[error("`{path}` cannot be loaded as ONNX Runtime: {reason}")]
+    Library {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The engine cannot hold the graph.
     #[error("the engine `{engine}` cannot run this model: {reason}")]
     Unsupported {
@@ -80,7 +92,18 @@ pub trait Program: Send + Sync {
     fn run(&self, inputs: &Inputs, outputs: &[&str]) -> Result<Vec<Value>, EngineError>;
 }
 
-/// Compiles a graph; `threads` is the number of threads of one run.
+/// A compiled graph and the engine that holds it.
+pub struct Compiled {
+    /// The engine that computes; never [`EngineKind::Auto`].
+    pub kind: EngineKind,
+    /// Facts about it, with a note when it is not the one that was asked for.
+    pub facts: EngineFacts,
+    /// The program.
+    pub program: Box<dyn Program>,
+}
+
+/// Compiles a graph for that very engine ([`EngineKind::Auto`]: for the first that holds it);
+/// `threads` is the number of threads of one run.
 ///
 /// # Errors
 /// [`EngineError::Missing`] or [`EngineError::Unsupported`] with the operator or type.
@@ -90,13 +113,45 @@ pub fn compile(
     threads: usize,
 ) -> Result<Box<dyn Program>, EngineError> {
     Ok(match kind {
-        EngineKind::Auto | EngineKind::Rten => {
-            Box::new(rten_engine::RtenProgram::compile(graph, threads)?)
-        }
-        EngineKind::OnnxRuntime => return Err(EngineError::Missing("onnxruntime".into())),
+        EngineKind::Auto => compile_first(graph, kind, threads)?.program,
+        EngineKind::Rten => Box::new(rten_engine::RtenProgram::compile(graph, threads)?),
+        EngineKind::OnnxRuntime => Box::new(OrtProgram::compile(graph, threads)?),
         EngineKind::Reference => Box::new(reference::prepare(graph, Precision::F32)?),
         EngineKind::ReferenceF64 => Box::new(reference::prepare(graph, Precision::F64)?),
     })
+}
+
+/// Compiles a graph for the first engine in [`EngineKind::order`] that can hold it. An engine
+/// that was passed over is named in the note, with its reason.
+///
+/// # Errors
+/// As [`compile`], of the last engine.
+pub fn compile_first(
+    graph: &Graph,
+    wanted: EngineKind,
+    threads: usize,
+) -> Result<Compiled, EngineError> {
+    first(wanted, |kind| compile(graph, kind, threads))
+}
+
+/// The first engine for which `compile` works; [`compile_first`] for who changes the graph from
+/// engine to engine.
+pub(crate) fn first(
+    wanted: EngineKind,
+    mut compile: impl FnMut(EngineKind) -> Result<Box<dyn Program>, EngineError>,
+) -> Result<Compiled, EngineError> {
+    let mut notes = Vec::new();
+    let (last, others) = wanted.order();
+    for kind in others {
+        match compile(kind) {
+            Err(EngineError::Unsupported { engine, reason }) => {
+                notes.push(format!("{engine} cannot run this part of the model: {reason}"));
+            }
+            program => return Ok(Compiled { kind, facts: kind.noted(&notes), program: program? }),
+        }
+    }
+    let program = compile(last)?;
+    Ok(Compiled { kind: last, facts: last.noted(&notes), program })
 }
 
 impl Program for reference::Program {
@@ -106,16 +161,43 @@ impl Program for reference::Program {
 }
 
 impl EngineKind {
-    /// Facts about the engine of this kind on this machine.
+    /// Facts about the engine of this kind on this machine; [`EngineKind::Auto`] is the engine
+    /// it tries first.
     pub fn facts(self) -> EngineFacts {
         let (name, version) = match self {
-            Self::Auto | Self::Rten => ("rten", rten_engine::VERSION),
-            Self::OnnxRuntime => ("onnxruntime", "none"),
+            Self::Auto => return self.order().1.first().map_or(Self::Rten, |&k| k).facts(),
+            Self::Rten => ("rten", rten_engine::VERSION),
+            Self::OnnxRuntime => {
+                (onnxruntime::NAME, onnxruntime::loaded().map_or("none", |l| &l.version))
+            }
             Self::Reference => ("reference", env!("CARGO_PKG_VERSION")),
             Self::ReferenceF64 => ("reference-f64", env!("CARGO_PKG_VERSION")),
         };
         let (name, version) = (name.to_string(), version.to_string());
         EngineFacts { name, version, cpu: cpu_features(), note: None }
+    }
+
+    /// The engine that comes last, and those tried before it, in order. The reference holds
+    /// everything, so it is last for whoever can be passed over.
+    pub fn order(self) -> (EngineKind, Vec<EngineKind>) {
+        match self {
+            Self::Auto if onnxruntime::loaded().is_some() => {
+                (Self::Reference, vec![Self::OnnxRuntime, Self::Rten])
+            }
+            Self::Auto | Self::Rten => (Self::Reference, vec![Self::Rten]),
+            Self::OnnxRuntime => (Self::Reference, vec![Self::OnnxRuntime]),
+            Self::Reference | Self::ReferenceF64 => (self, Vec::new()),
+        }
+    }
+
+    /// Whether the engine computes in `f32` only, so that a graph is narrowed for it.
+    pub(crate) fn single(self) -> bool {
+        matches!(self, Self::Rten | Self::OnnxRuntime)
+    }
+
+    fn noted(self, notes: &[String]) -> EngineFacts {
+        let note = (!notes.is_empty()).then(|| notes.join("; "));
+        EngineFacts { note, ..self.facts() }
     }
 }
 
@@ -165,7 +247,9 @@ mod tests {
     #[test]
     fn a_missing_engine_is_named() {
         let error = compile(&Graph::default(), EngineKind::OnnxRuntime, 1).err().unwrap();
-        assert!(error.to_string().contains("`onnxruntime` is not in this build"), "{error}");
+        assert!(error.to_string().contains("`onnxruntime` is not here"), "{error}");
+        assert!(compile(&Graph::default(), EngineKind::Auto, 1).is_ok());
+        assert_eq!(EngineKind::Auto.facts().name, "rten");
     }
 
     #[test]

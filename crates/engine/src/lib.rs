@@ -1,5 +1,5 @@
-//! Runs and differentiates models: graph IR, reference interpreter, rten, reverse-mode
-//! differentiation graph to graph, tree ensembles.
+//! Runs and differentiates models: graph IR, reference interpreter, rten, ONNX Runtime,
+//! reverse-mode differentiation graph to graph, tree ensembles.
 //!
 //! Owns everything that computes a model's answer. Must never judge an answer, know a threat,
 //! or read a file by itself (bytes, and external data through a resolver, are handed in).
@@ -11,6 +11,7 @@ pub mod graph;
 pub mod loss;
 pub mod lower;
 pub mod model;
+pub mod onnxruntime;
 pub mod pipeline;
 pub mod reference;
 pub mod rten_engine;

@@ -9,7 +9,7 @@ use super::narrow::{float_inputs, single};
 use super::rows::{join_rows, padded, pick_rows};
 use super::{Answer, PipelineOptions, request};
 use crate::autodiff::upgrade;
-use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile};
+use crate::engine::{Compiled, EngineError, EngineFacts, EngineKind, Program, compile, first};
 use crate::graph::{Dim, Graph, ValueInfo};
 use crate::lower::lower;
 use crate::reference::{self, Precision};
@@ -55,8 +55,8 @@ pub(super) fn open(
         core.constants.insert(name, value);
     }
     core.inputs.retain(|i| names.contains(&i.name) || frontier.iter().any(|(n, _)| *n == i.name));
-    let (kind, facts, forward, core) =
-        compile_core(core, options.engine, width, &inputs, &mut frontier)?;
+    let (compiled, core) = compile_core(core, options.engine, width, &inputs, &mut frontier)?;
+    let Compiled { kind, facts, program: forward } = compiled;
     let mut free = Vec::new();
     for wanted in &options.free {
         free.push(Free::of(wanted, &core, &inputs)?);
@@ -65,14 +65,14 @@ pub(super) fn open(
     Ok(Opened { core, output, bound, kind, facts, forward })
 }
 
-/// Compiles the core for the wanted engine; what rten cannot hold runs on the reference.
+/// Compiles the core for the wanted engine; what it cannot hold runs on the next one.
 fn compile_core(
     mut core: Graph,
     wanted: EngineKind,
     width: usize,
     inputs: &Inputs,
     frontier: &mut [(String, Value)],
-) -> Result<(EngineKind, EngineFacts, Box<dyn Program>, Graph), EngineError> {
+) -> Result<(Compiled, Graph), EngineError> {
     for info in &mut core.inputs {
         let row = frontier.iter().find(|(n, _)| *n == info.name).map(|(_, v)| v);
         if let Some(value) = row.or_else(|| inputs.get(&info.name)) {
@@ -83,28 +83,18 @@ fn compile_core(
             }
         }
     }
-    if !matches!(wanted, EngineKind::Auto | EngineKind::Rten) {
-        let program = compile(&core, wanted, 1)?;
-        return Ok((wanted, wanted.facts(), program, core));
-    }
     let narrow = single(&core);
-    match compile(&narrow, EngineKind::Rten, 1) {
-        Ok(program) => {
-            for (_, value) in frontier {
-                if let Value::F64(t) = value {
-                    *value = Value::F32(t.map(|&v| v as f32));
-                }
-            }
-            Ok((EngineKind::Rten, EngineKind::Rten.facts(), program, narrow))
-        }
-        Err(EngineError::Unsupported { reason, .. }) => {
-            let kind = EngineKind::Reference;
-            let program = compile(&core, kind, 1)?;
-            let note = Some(format!("rten cannot run this part of the model: {reason}"));
-            Ok((kind, EngineFacts { note, ..kind.facts() }, program, core))
-        }
-        Err(error) => Err(error),
+    let of = |kind: EngineKind| if kind.single() { &narrow } else { &core };
+    let compiled = first(wanted, |kind| compile(of(kind), kind, 1))?;
+    if !compiled.kind.single() {
+        return Ok((compiled, core));
     }
+    for (_, value) in frontier {
+        if let Value::F64(t) = value {
+            *value = Value::F32(t.map(|&v| v as f32));
+        }
+    }
+    Ok((compiled, narrow))
 }
 
 /// The part of the model that the attacker cannot touch, over all rows.

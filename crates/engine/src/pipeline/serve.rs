@@ -6,10 +6,9 @@
 use super::open::{choose_output, fixed_batch, info_of};
 use super::rows::{padded, pick_rows};
 use super::score::Column;
-use super::whole::compile_whole;
 use super::{PipelineOptions, request};
 use crate::autodiff::upgrade;
-use crate::engine::{EngineError, EngineFacts, Program};
+use crate::engine::{Compiled, EngineError, EngineFacts, Program, compile_first};
 use crate::lower::lower;
 use crate::model::Model;
 use crate::value::{Inputs, Value};
@@ -34,7 +33,7 @@ impl Serving {
         let mut graph = upgrade(&lower(model.graph()));
         let output = choose_output(&graph, options)?;
         graph.outputs = vec![info_of(&graph, &output)];
-        let (program, facts) = compile_whole(&graph, options.engine)?;
+        let Compiled { program, facts, .. } = compile_first(&graph, options.engine, 1)?;
         let inputs = graph.inputs.iter().map(|i| i.name.clone()).collect();
         let fixed = fixed_batch(&graph);
         Ok(Self { program, facts, options: options.clone(), output, inputs, fixed })

@@ -9,7 +9,7 @@ use super::open::fixed_batch;
 use super::rows::{join_rows, padded, pick_rows};
 use super::{Answer, FreeInput, LossKind, Pipeline, PipelineOptions, WIDTH, request};
 use crate::autodiff::upgrade;
-use crate::engine::{EngineError, EngineFacts, EngineKind, compile};
+use crate::engine::{Compiled, EngineError, EngineFacts, EngineKind, compile_first};
 use crate::graph::Graph;
 use crate::lower::lower;
 use crate::model::Model;
@@ -56,7 +56,7 @@ pub fn run_batched(
     if rows == 0 || inputs.values().any(|v| v.shape().first() != Some(&rows)) {
         return Err(request("every input needs the same number of rows, at least one"));
     }
-    let (program, facts) = compile_whole(&graph, kind)?;
+    let Compiled { program, facts, .. } = compile_first(&graph, kind, 1)?;
     let width = fixed_batch(&graph).unwrap_or(width).max(1);
     let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
     let mut parts: Vec<Vec<Value>> = vec![Vec::new(); names.len()];
@@ -141,21 +141,6 @@ pub fn gradient_of(
         tap: pipeline.tap().map(str::to_string),
         engine: pipeline.engine().clone(),
     })
-}
-
-/// The engine asked for, or the reference where rten lacks something.
-pub(super) fn compile_whole(
-    graph: &Graph,
-    kind: EngineKind,
-) -> Result<(Box<dyn crate::engine::Program>, EngineFacts), EngineError> {
-    match compile(graph, kind, 1) {
-        Err(EngineError::Unsupported { reason, .. }) => {
-            let program = compile(graph, EngineKind::Reference, 1)?;
-            let note = Some(format!("rten cannot run this model: {reason}"));
-            Ok((program, EngineFacts { note, ..EngineKind::Reference.facts() }))
-        }
-        program => Ok((program?, kind.facts())),
-    }
 }
 
 fn first_float(graph: &Graph) -> Result<String, EngineError> {

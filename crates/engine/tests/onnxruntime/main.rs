@@ -1,0 +1,25 @@
+//! Everything on ONNX Runtime. A binary of its own, since a process holds one library for ever
+//! and `auto` prefers it from then on. Skipped aloud without a library: `PROOFMARK_ONNXRUNTIME`
+//! names its file. With `PROOFMARK_REQUIRE_TOOLS` it must be there.
+
+#[path = "../it/cases.rs"]
+mod cases;
+mod programs;
+
+use std::path::PathBuf;
+
+use proofmark_engine::onnxruntime;
+
+/// Loads the library, or says aloud that there is none.
+fn ready() -> bool {
+    let Some(path) = std::env::var_os("PROOFMARK_ONNXRUNTIME").map(PathBuf::from) else {
+        assert!(
+            std::env::var_os("PROOFMARK_REQUIRE_TOOLS").is_none(),
+            "PROOFMARK_ONNXRUNTIME names no library"
+        );
+        eprintln!("skipped: PROOFMARK_ONNXRUNTIME names no library of ONNX Runtime");
+        return false;
+    };
+    onnxruntime::load(&path).unwrap();
+    true
+}
