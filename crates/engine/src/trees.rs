@@ -46,6 +46,9 @@ pub struct Ensemble {
     pub labels: Option<Labels>,
     /// Library, version and booster for reports, e.g. `xgboost 3.2.0 (gbtree)`.
     pub source: String,
+    /// What whoever reads a report should know of the import: an objective that is not known,
+    /// rounds beyond the best one, a base margin that was taken to be 0.
+    pub notes: Vec<String>,
 }
 
 /// One tree.
@@ -245,6 +248,7 @@ impl Ensemble {
             link: Link::Identity,
             labels: None,
             source: source.into(),
+            notes: Vec::new(),
         }
     }
 }
