@@ -20,4 +20,5 @@ pub mod onnx;
 pub mod protobuf;
 pub mod sniff;
 pub mod ubjson;
+pub mod xgboost;
 pub mod zip;
