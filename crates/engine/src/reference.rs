@@ -30,6 +30,7 @@ mod shape;
 mod unary;
 mod window;
 
+pub(crate) use float::Float;
 use op::{Args, Kernel, Spec};
 pub use op::{ELEMENTS_MAX, OpError};
 pub use shape::constant_value;

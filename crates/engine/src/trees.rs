@@ -7,7 +7,17 @@
 
 pub mod import;
 
+mod check;
+mod eval;
+mod key;
+mod plan;
+mod rank;
+mod walk;
+
 use std::fmt;
+
+pub use check::{COLUMNS_MAX, DEPTH_MAX, OUTPUTS_MAX, TreeError};
+pub use eval::{Forest, Numbers, Rows};
 
 /// A sum (or other join) of decision trees, as deployed.
 ///
@@ -320,3 +330,6 @@ impl Labels {
         self.len() == 0
     }
 }
+
+#[cfg(test)]
+mod tests;
