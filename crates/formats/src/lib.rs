@@ -9,11 +9,13 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod catboost;
 pub mod document;
 pub mod gzip;
 mod half;
 pub mod idx;
 pub mod json;
+pub mod lightgbm;
 pub mod npy;
 pub mod npz;
 pub mod onnx;
