@@ -129,7 +129,7 @@ pub fn pow(_: &Spec) -> Result<Kernel, OpError> {
     }))
 }
 
-fn power<T: Float>(x: T, e: T) -> T {
+pub(super) fn power<T: Float>(x: T, e: T) -> T {
     // Squares and cubes exactly as products, the common case in exported models.
     match e.to_f64() {
         2.0 => x * x,

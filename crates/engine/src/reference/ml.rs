@@ -1,13 +1,19 @@
-//! The operators of `ai.onnx.ml`: tree ensembles, linear models, scaling and encoding.
+//! The operators of `ai.onnx.ml` and those that exporters of classical models write beside them:
+//! tree ensembles, linear models, support vectors, scaling, encoding, text.
 //!
 //! Owns what the classical exporters write. Where the specification is silent the behaviour of
 //! ONNX Runtime is followed, since that is what the models are deployed on. Called by the
 //! registry.
 
+pub mod distance;
 pub mod encode;
 pub mod linear;
+mod pattern;
 pub mod scale;
 pub mod scores;
+pub mod svm;
+pub mod text;
+pub mod tfidf;
 pub mod trees;
 
 use super::Precision;

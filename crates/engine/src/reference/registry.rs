@@ -2,16 +2,20 @@
 //!
 //! Owns nothing else. Called by `reference` when a program is prepared.
 
-use super::ml::{encode, linear, scale, trees};
+use super::ml::{distance, encode, linear, scale, svm, text, tfidf, trees};
 use super::op::Build;
 use super::{arith, cast, compare, conv, gemm, index, norm, pool, reduce, select, shape, unary};
 use crate::graph::ML;
+
+/// Domain of the operators that ONNX Runtime brings itself.
+pub const MICROSOFT: &str = "com.microsoft";
 
 /// What prepares an operator, or `None` when it is unknown.
 pub fn find(domain: &str, op: &str) -> Option<Build> {
     let table = match domain {
         "" => PLAIN,
         ML => CLASSICAL,
+        MICROSOFT => CONTRIBUTED,
         _ => return None,
     };
     table.iter().find(|(name, _)| *name == op).map(|&(_, build)| build)
@@ -20,7 +24,8 @@ pub fn find(domain: &str, op: &str) -> Option<Build> {
 /// Domain and name of every operator, sorted within a domain.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     let plain = PLAIN.iter().map(|&(name, _)| ("", name));
-    plain.chain(CLASSICAL.iter().map(|&(name, _)| (ML, name)))
+    let classical = CLASSICAL.iter().map(|&(name, _)| (ML, name));
+    plain.chain(classical).chain(CONTRIBUTED.iter().map(|&(name, _)| (MICROSOFT, name)))
 }
 
 /// Operators of `ai.onnx`.
@@ -104,6 +109,7 @@ const PLAIN: &[(&str, Build)] = &[
     ("ReduceProd", reduce::prod),
     ("ReduceSum", reduce::sum),
     ("ReduceSumSquare", reduce::sum_square),
+    ("RegexFullMatch", text::regex_full_match),
     ("Relu", unary::relu),
     ("Reshape", shape::reshape),
     ("Round", unary::round),
@@ -123,9 +129,13 @@ const PLAIN: &[(&str, Build)] = &[
     ("Split", shape::split),
     ("Sqrt", unary::sqrt),
     ("Squeeze", shape::squeeze),
+    ("StringConcat", text::string_concat),
+    ("StringNormalizer", text::string_normalizer),
+    ("StringSplit", text::string_split),
     ("Sub", arith::sub),
     ("Sum", arith::sum),
     ("Tanh", unary::tanh),
+    ("TfIdfVectorizer", tfidf::tf_idf),
     ("ThresholdedRelu", unary::thresholded_relu),
     ("Tile", shape::tile),
     ("TopK", select::top_k),
@@ -141,6 +151,7 @@ const CLASSICAL: &[(&str, Build)] = &[
     ("ArrayFeatureExtractor", scale::array_feature_extractor),
     ("Binarizer", scale::binarizer),
     ("CategoryMapper", encode::category_mapper),
+    ("DictVectorizer", encode::dict_vectorizer),
     ("FeatureVectorizer", scale::feature_vectorizer),
     ("Imputer", scale::imputer),
     ("LabelEncoder", encode::label_encoder),
@@ -148,9 +159,18 @@ const CLASSICAL: &[(&str, Build)] = &[
     ("LinearRegressor", linear::regressor),
     ("Normalizer", scale::normalizer),
     ("OneHotEncoder", encode::one_hot),
+    ("SVMClassifier", svm::classifier),
+    ("SVMRegressor", svm::regressor),
     ("Scaler", scale::scaler),
     ("TreeEnsemble", trees::ensemble),
     ("TreeEnsembleClassifier", trees::classifier),
     ("TreeEnsembleRegressor", trees::regressor),
     ("ZipMap", encode::zip_map),
+];
+
+/// Operators of `com.microsoft`.
+const CONTRIBUTED: &[(&str, Build)] = &[
+    ("CDist", distance::cdist),
+    ("MurmurHash3", text::murmur_hash),
+    ("Tokenizer", text::tokenizer),
 ];

@@ -1,4 +1,4 @@
-//! Categories: `OneHotEncoder`, `LabelEncoder`, `CategoryMapper`, `ZipMap`.
+//! Categories: `OneHotEncoder`, `LabelEncoder`, `CategoryMapper`, `DictVectorizer`, `ZipMap`.
 //!
 //! Owns the dictionaries, built once. Called by the registry.
 
@@ -266,5 +266,27 @@ pub fn zip_map(spec: &Spec) -> Result<Kernel, OpError> {
             names.iter().cloned().zip(row.iter().copied()).collect()
         };
         Ok(vec![Value::Maps(data.chunks(columns).map(map).collect())])
+    }))
+}
+
+/// `DictVectorizer`: the values of each map in the order of the vocabulary, 0 where a key is
+/// missing.
+pub fn dict_vectorizer(spec: &Spec) -> Result<Kernel, OpError> {
+    let texts = spec.texts("string_vocabulary")?.unwrap_or(&[]).to_vec();
+    let ints = spec.ints("int64_vocabulary")?.unwrap_or(&[]);
+    let keys = if texts.is_empty() { ints.iter().map(i64::to_string).collect() } else { texts };
+    if keys.is_empty() {
+        return Err(wrong("string_vocabulary", "and `int64_vocabulary` are both missing"));
+    }
+    let precision = spec.precision;
+    Ok(Box::new(move |args| match args.required(0)? {
+        Value::Maps(maps) => {
+            let mut out = Vec::with_capacity(volume(&[maps.len(), keys.len()])?);
+            for map in maps {
+                out.extend(keys.iter().map(|k| map.get(k).copied().unwrap_or(0.0)));
+            }
+            Ok(vec![given(tensor(vec![maps.len(), keys.len()], out)?, precision)])
+        }
+        other => Err(mistyped(0, other, "maps")),
     }))
 }
