@@ -15,6 +15,7 @@ pub mod gzip;
 mod half;
 pub mod idx;
 pub mod json;
+pub mod libsvm;
 pub mod lightgbm;
 pub mod npy;
 pub mod npz;

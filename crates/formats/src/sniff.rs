@@ -6,7 +6,7 @@
 
 mod text;
 
-use crate::{gzip, idx, npy, onnx};
+use crate::{gzip, idx, npy, onnx, xgboost};
 
 /// Leading bytes that [`sniff`] wants to see; fewer only for shorter files.
 pub const HEAD_BYTES: usize = 64 * 1024;
@@ -57,6 +57,19 @@ pub enum Kind {
     },
     /// A property in VNN-LIB.
     VnnLib,
+    /// A model of XGBoost, in JSON or UBJSON.
+    Xgboost {
+        /// Whether it is UBJSON.
+        binary: bool,
+    },
+    /// A dump of XGBoost's trees in JSON.
+    XgboostDump,
+    /// A model of LightGBM in text.
+    Lightgbm,
+    /// A model of CatBoost in JSON.
+    Catboost,
+    /// Rows in the format of libsvm.
+    Libsvm,
     /// JSON.
     Json,
     /// Rows of text whose first lines split alike at one delimiter.
@@ -132,6 +145,9 @@ fn uncompressed(head: &[u8], file_len: Option<u64>) -> Kind {
     if let Ok(header) = npy::header(head) {
         let objects = header.descr.get(1..2) == Some("O");
         return Kind::Npy { descr: header.descr, shape: header.shape, objects };
+    }
+    if xgboost::is_ubjson(head) && text::contains(head, b"learner") {
+        return Kind::Xgboost { binary: true };
     }
     if let Some(protocol) = pickle_protocol(head) {
         return Kind::Pickle { protocol, compression: None };

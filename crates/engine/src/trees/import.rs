@@ -3,6 +3,11 @@
 //! Owns the error they share. An importer reads what the library that wrote the file would do
 //! and refuses what it cannot promise. Called by the loader of models.
 
+pub mod catboost;
+pub mod lightgbm;
+mod plant;
+pub mod xgboost;
+
 /// Why a file's ensemble is not taken over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {

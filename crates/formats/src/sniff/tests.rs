@@ -11,7 +11,7 @@ fn cases_by_content() {
     let table = |delimiter| Kind::Table { delimiter };
     let joblib = |compression| Kind::PossiblyJoblib { compression };
     let idx = b"\0\0\x08\x01\0\0\0\x02ab";
-    let cases: [(&str, &[u8], Kind); 25] = [
+    let cases: [(&str, &[u8], Kind); 38] = [
         ("nothing", b"", Kind::Empty),
         ("one byte", b"\0", Kind::Unknown),
         ("comma", b"a,b\n1,2\n3,4\n", table(',')),
@@ -23,6 +23,23 @@ fn cases_by_content() {
         ("one column", b"a\n1\n2\n", Kind::Text),
         ("one line", b"a,b,c", Kind::Text),
         ("json", b" {\"a\": 1}\n", Kind::Json),
+        (
+            "xgboost",
+            b"{\"learner\":{\"attributes\":{},\"gradient_booster\":{}}}",
+            Kind::Xgboost { binary: false },
+        ),
+        ("ubjson", b"{L\0\0\0\0\0\0\0\x07learner{", Kind::Xgboost { binary: true }),
+        ("another ubjson", b"{i\x01a{}", Kind::Unknown),
+        ("dump", b"[\n  { \"nodeid\": 0, \"leaf\": 1 }\n]", Kind::XgboostDump),
+        ("another list", b"[{ \"nodeid\": 0 }]", Kind::Json),
+        ("catboost", b"{\n\"features_info\": {}}", Kind::Catboost),
+        ("lightgbm", b"tree\nversion=v4\nmax_feature_idx=3\n", Kind::Lightgbm),
+        ("a tree in words", b"tree\nleaf\n", Kind::Text),
+        ("libsvm", b"-1 1:0.5 7:2\n+1 qid:2 3:nan # x\n", Kind::Libsvm),
+        ("libsvm of many labels", b"1,2 0:1\n3 0:1\n", Kind::Libsvm),
+        ("times are no pairs", b"1 a:2\n2 b:3\n", table(' ')),
+        ("numbers alone", b"1 2\n3 4\n", table(' ')),
+        ("one column of numbers", b"1\n2\n", Kind::Text),
         ("property", b"; spec\n(declare-const X_0 Real)\n", Kind::VnnLib),
         ("words", b"cat\ndog\npig\n", Kind::Text),
         ("zip", b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", Kind::Zip),

@@ -28,9 +28,62 @@ pub(super) fn kind(head: &[u8], whole: bool) -> Option<Kind> {
         return Some(Kind::VnnLib);
     }
     if first.starts_with(b"{") || first.starts_with(b"[") {
-        return Some(Kind::Json);
+        return Some(json(first));
+    }
+    if first.starts_with(b"tree\n") || first.starts_with(b"tree\r\n") {
+        return Some(if contains(head, b"\nmax_feature_idx=") {
+            Kind::Lightgbm
+        } else {
+            Kind::Text
+        });
+    }
+    if libsvm(head, whole) {
+        return Some(Kind::Libsvm);
     }
     Some(delimiter(head, whole).map_or(Kind::Text, |delimiter| Kind::Table { delimiter }))
+}
+
+/// Which model a JSON document is, by the keys that only its library writes so early.
+fn json(first: &[u8]) -> Kind {
+    let has = |key: &[u8]| contains(first, key);
+    if first.starts_with(b"[") {
+        let node = has(b"\"nodeid\"") && (has(b"\"leaf\"") || has(b"\"split\""));
+        return if node { Kind::XgboostDump } else { Kind::Json };
+    }
+    if has(b"\"learner\"") && (has(b"\"gradient_booster\"") || has(b"\"learner_model_param\"")) {
+        return Kind::Xgboost { binary: false };
+    }
+    let catboost = has(b"\"features_info\"") || has(b"\"oblivious_trees\"") || has(b"\"ctr_data\"");
+    if catboost { Kind::Catboost } else { Kind::Json }
+}
+
+/// Whether the first lines are labels with `index:value` pairs.
+fn libsvm(head: &[u8], whole: bool) -> bool {
+    let mut lines: Vec<&[u8]> = head.split(|&b| b == b'\n').take(LINES + 1).collect();
+    if lines.len() <= LINES && !whole && lines.len() > 1 {
+        lines.pop(); // cut in the middle
+    }
+    let digits = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+    let number =
+        |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<f64>().is_ok());
+    let pair = |word: &[u8]| {
+        let mut parts = word.splitn(2, |&b| b == b':');
+        let key = parts.next().unwrap_or_default();
+        (digits(key) || key == b"qid") && parts.next().is_some_and(number)
+    };
+    let mut pairs = 0;
+    for line in lines {
+        let line = line.split(|&b| b == b'#').next().unwrap_or_default();
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let Some(label) = words.next() else { continue };
+        let mut labels = label.split(|&b| b == b',');
+        let words: Vec<&[u8]> = words.collect();
+        if !labels.all(number) || !words.iter().all(|word| pair(word)) {
+            return false;
+        }
+        pairs += words.len();
+    }
+    pairs > 0
 }
 
 /// The delimiter at which the first lines split into the same number of fields, at least two.
@@ -71,7 +124,7 @@ fn fields(line: &[u8], delimiter: char) -> usize {
     count
 }
 
-fn contains(head: &[u8], needle: &[u8]) -> bool {
+pub(super) fn contains(head: &[u8], needle: &[u8]) -> bool {
     head.windows(needle.len()).any(|window| window == needle)
 }
 

@@ -101,6 +101,11 @@ fn categories(value: &Value, nodes: usize) -> Result<Vec<Option<Vec<u32>>>, Fiel
     let at = value.need_ints("categories_nodes")?;
     let starts = fit("categories_segments", value.need_ints("categories_segments")?, at.len())?;
     let sizes = fit("categories_sizes", value.need_ints("categories_sizes")?, at.len())?;
+    let sum = sizes.iter().try_fold(0i64, |sum, &size| sum.checked_add(size.max(0)));
+    if sum.is_none_or(|sum| sum > all.len() as i64) {
+        // shared segments would let a short file ask for any amount of memory
+        return Err(FieldError::new("categories_sizes", "is more than `categories` holds"));
+    }
     let mut sets = vec![None; nodes];
     for ((node, start), size) in at.iter().zip(starts).zip(sizes) {
         let part = usize::try_from(start).ok().zip(usize::try_from(size).ok());
