@@ -1,16 +1,26 @@
-//! From the bytes of a delimited text file to records of equal length.
+//! From the bytes of a table to records of equal length.
 //!
-//! Owns the dialect (byte order mark, delimiter, decimal mark, header) and its detection. Must
-//! never give a column a meaning: [`crate::table`] does. Called by `table` and by `init`.
+//! Owns the dialect of delimited text (encoding, lines above, delimiter, decimal mark, marks of
+//! thousands, header) and its detection; files of typed containers give the same records by way
+//! of [`crate::columnar`]. Must never give a column a meaning: [`crate::table`] does. Called by
+//! `table` and by `init`.
 
 mod detect;
+pub(crate) mod encoding;
+mod numbers;
+mod preamble;
 mod sentinel;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use csv::StringRecord;
-use proofmark_schema::system::DialectPins;
+use proofmark_schema::system::{DataFormat, DialectPins, TextEncoding};
 
+use crate::columnar::{self, ColumnarError, Frame, FrameCells};
+use encoding::Decoded;
+pub(crate) use numbers::parse_grouped;
+pub use numbers::parse_number;
 pub use sentinel::Sentinel;
 
 /// What separates fields.
@@ -50,10 +60,23 @@ pub struct Dialect {
     pub columns: usize,
     /// What was pinned by the declaration and not detected.
     pub pinned: Vec<&'static str>,
+    /// Container; only [`DataFormat::Csv`] has the rest of a dialect.
+    pub container: DataFormat,
+    /// Encoding of the text.
+    pub encoding: TextEncoding,
+    /// Whether the encoding is a guess, because the text is not UTF-8.
+    pub assumed: bool,
+    /// Lines above the table that are comments or titles.
+    pub skipped: usize,
+    /// Columns whose numbers have marks between thousands, with the mark.
+    pub thousands: Vec<(String, char)>,
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.container != DataFormat::Csv {
+            return write!(f, "{} columns of {}", self.columns, columnar::words(self.container));
+        }
         let delimiter = match self.delimiter {
             Delimiter::Blanks => "blanks".to_owned(),
             Delimiter::Char(b'\t') => "tab".to_owned(),
@@ -65,9 +88,22 @@ impl fmt::Display for Dialect {
             LineEnd::CrLf => "CRLF",
             LineEnd::Cr => "CR",
         };
+        let encoding = match self.encoding {
+            TextEncoding::Utf8 => "UTF-8",
+            TextEncoding::Utf16 => "UTF-16",
+            TextEncoding::Windows1252 if self.assumed => "Windows-1252 (assumed: not UTF-8)",
+            TextEncoding::Windows1252 => "Windows-1252",
+        };
         let bom = if self.bom { " with byte order mark" } else { "" };
         write!(f, "{} columns by {delimiter}, decimal `{}`, ", self.columns, self.decimal)?;
-        write!(f, "{header}, UTF-8{bom}, {ends}")?;
+        write!(f, "{header}, {encoding}{bom}, {ends}")?;
+        if self.skipped > 0 {
+            let lines = if self.skipped == 1 { "line" } else { "lines" };
+            write!(f, ", {} {lines} above left out", self.skipped)?;
+        }
+        for (column, mark) in &self.thousands {
+            write!(f, ", thousands `{mark}` in `{column}`")?;
+        }
         if !self.pinned.is_empty() {
             write!(f, " (pinned: {})", self.pinned.join(", "))?;
         }
@@ -98,6 +134,21 @@ pub struct Records {
     pub named: bool,
     rows: Vec<StringRecord>,
     lines: Vec<u64>,
+    /// What is known of each column beside its texts; empty for delimited text.
+    facts: Vec<ColumnFacts>,
+    /// Mark of thousands per column.
+    marks: Vec<Option<char>>,
+}
+
+/// What a typed container says of a column.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct ColumnFacts {
+    /// Rows that have no value; empty when all have one.
+    absent: Vec<bool>,
+    /// Whether the cells are truth values.
+    truth: bool,
+    /// What the column holds when it cannot be read.
+    unread: Option<String>,
 }
 
 /// Why a file could not be read.
@@ -176,6 +227,17 @@ pub enum CsvError {
         /// Text.
         text: String,
     },
+    /// A zero byte, which no text has.
+    #[error("line {line} holds a NUL character; {hint}")]
+    Nul {
+        /// Line, from 1.
+        line: u64,
+        /// What it may be.
+        hint: &'static str,
+    },
+    /// A typed container that cannot be read.
+    #[error(transparent)]
+    Columnar(#[from] ColumnarError),
     /// A pin that cannot be used.
     #[error("`dialect.delimiter` is `{text}`; use `,`, `;`, `\\t`, `|` or `blank`")]
     BadDelimiter {
@@ -184,7 +246,8 @@ pub enum CsvError {
     },
 }
 
-/// Reads a delimited file; what `pins` leaves open is detected.
+/// Reads a table: delimited text, of which `pins` leaves open what is detected, or Parquet, Arrow
+/// IPC or JSON lines, told by the bytes.
 ///
 /// # Errors
 /// See [`CsvError`]; lines count from 1 and include the header.
@@ -192,14 +255,15 @@ pub fn read(bytes: &[u8], pins: &DialectPins, hints: &Hints<'_>) -> Result<Recor
     if bytes.len() > BYTES_MAX {
         return Err(too_large("bytes", bytes.len(), BYTES_MAX));
     }
-    let text = decode(bytes)?;
-    let bom = bytes.starts_with(BOM);
-    if text.trim().is_empty() {
+    if let Some(format) = columnar::container(bytes, pins.format)? {
+        let (frame, lines) = columnar::read(bytes, format, hints.limit)?;
+        return Ok(of_frame(frame, lines, format));
+    }
+    let decoded = encoding::decode(bytes, pins.encoding)?;
+    if decoded.text.trim().is_empty() {
         return Err(CsvError::Empty);
     }
-    let delimiter = detect::delimiter(text, pins, hints)?;
-    let limit = hints.limit.map(|n| n.saturating_add(1));
-    let (mut rows, mut lines) = split(text, delimiter, limit)?;
+    let Split { mut rows, mut lines, delimiter, skipped } = cut(&decoded, pins, hints)?;
     let first = rows.first().ok_or(CsvError::Empty)?;
     let (columns_n, first) = (first.len(), first.clone());
     if columns_n > COLUMNS_MAX {
@@ -207,13 +271,18 @@ pub fn read(bytes: &[u8], pins: &DialectPins, hints: &Hints<'_>) -> Result<Recor
     }
     let header = pins.header.unwrap_or_else(|| detect::has_header(&rows, pins, hints));
     let dialect = Dialect {
-        bom,
+        bom: decoded.bom,
         delimiter,
         decimal: pins.decimal.unwrap_or('.'),
         header,
-        line_end: detect::line_end(text),
+        line_end: detect::line_end(&decoded.text),
         columns: columns_n,
         pinned: pinned(pins),
+        container: DataFormat::Csv,
+        encoding: decoded.encoding,
+        assumed: decoded.assumed,
+        skipped,
+        thousands: Vec::new(),
     };
     check_lengths(&rows, &lines, &dialect)?;
     if header {
@@ -229,11 +298,100 @@ pub fn read(bytes: &[u8], pins: &DialectPins, hints: &Hints<'_>) -> Result<Recor
     }
     let columns = names(&first, header, pins)?;
     let named = header || pins.columns.is_some();
-    let mut records = Records { dialect, columns, named, rows, lines };
+    let marks = vec![pins.thousands; columns_n];
+    let facts = Vec::new();
+    let mut records = Records { dialect, columns, named, rows, lines, facts, marks };
     if pins.decimal.is_none() {
-        records.dialect.decimal = detect::decimal(&records, hints)?;
+        records.dialect.decimal = numbers::decimal(&records, hints)?;
+    }
+    if pins.thousands.is_none() {
+        records.marks = numbers::grouped(&records, hints);
+        let named = records.columns.iter().zip(&records.marks);
+        records.dialect.thousands =
+            named.filter_map(|(name, mark)| mark.map(|mark| (name.clone(), mark))).collect();
     }
     Ok(records)
+}
+
+/// Records of a text, with what was found on the way.
+struct Split {
+    rows: Vec<StringRecord>,
+    lines: Vec<u64>,
+    delimiter: Delimiter,
+    skipped: usize,
+}
+
+/// Cuts text into records, below what stands above the table.
+fn cut(decoded: &Decoded<'_>, pins: &DialectPins, hints: &Hints<'_>) -> Result<Split, CsvError> {
+    let text: &str = &decoded.text;
+    let named = preamble::separator(text);
+    let (text, mut skipped) = named.map_or((text, 0), |(_, below)| (below, 1));
+    let (body, comments) = preamble::uncommented(text);
+    let delimiter = match named {
+        Some((delimiter, _)) if pins.delimiter.is_none() => delimiter,
+        _ => detect::delimiter(body, pins, hints)?,
+    };
+    let (text, comments) = preamble::below_comments(text, comments, delimiter);
+    skipped += comments;
+    let text: Cow<'_, str> = preamble::tightened(text, delimiter);
+    let limit = hints.limit.map(|n| n.saturating_add(1 + preamble::LINES_MAX));
+    let (mut rows, mut lines) = split(&text, delimiter, limit)?;
+    let above = skipped as u64;
+    lines.iter_mut().for_each(|line| *line += above);
+    let titles = if pins.header == Some(false) { 0 } else { preamble::titles(&rows, hints) };
+    rows.drain(..titles);
+    lines.drain(..titles);
+    if let Some(limit) = hints.limit {
+        rows.truncate(limit.saturating_add(1));
+        lines.truncate(limit.saturating_add(1));
+    }
+    Ok(Split { rows, lines, delimiter, skipped: skipped + titles })
+}
+
+/// The records of a typed container: every cell as its text.
+fn of_frame(frame: Frame, lines: Vec<u64>, container: DataFormat) -> Records {
+    let mut facts = Vec::with_capacity(frame.columns.len());
+    let mut names = Vec::with_capacity(frame.columns.len());
+    let mut cells = Vec::with_capacity(frame.columns.len());
+    for column in frame.columns {
+        names.push(column.name);
+        let truth = matches!(column.cells, FrameCells::Truth(_));
+        let unread = match &column.cells {
+            FrameCells::Unread(what) => Some(what.clone()),
+            _ => None,
+        };
+        let texts = column.cells.into_texts();
+        let any = texts.iter().any(Option::is_none);
+        let absent = if any { texts.iter().map(Option::is_none).collect() } else { Vec::new() };
+        facts.push(ColumnFacts { absent, truth, unread });
+        cells.push(texts.into_iter());
+    }
+    let mut rows = Vec::with_capacity(frame.n);
+    for _ in 0..frame.n {
+        let mut row = StringRecord::new();
+        for column in &mut cells {
+            let text = column.next().flatten().unwrap_or_default();
+            // As around the fields of delimited text: the same row is the same row.
+            row.push_field(text.trim());
+        }
+        rows.push(row);
+    }
+    let dialect = Dialect {
+        bom: false,
+        delimiter: Delimiter::Char(b','),
+        decimal: '.',
+        header: true,
+        line_end: LineEnd::Lf,
+        columns: names.len(),
+        pinned: Vec::new(),
+        container,
+        encoding: TextEncoding::Utf8,
+        assumed: false,
+        skipped: 0,
+        thousands: Vec::new(),
+    };
+    let marks = Vec::new();
+    Records { dialect, columns: names, named: true, rows, lines, facts, marks }
 }
 
 impl Records {
@@ -270,41 +428,40 @@ impl Records {
     pub fn sentinels(&self) -> Vec<Sentinel> {
         sentinel::find(self)
     }
+    /// Whether a cell of a typed container is null. Delimited text has no nulls, only texts that
+    /// a declaration may call missing.
+    pub fn is_absent(&self, row: usize, column: usize) -> bool {
+        self.facts.get(column).is_some_and(|f| f.absent.get(row).copied().unwrap_or(false))
+    }
+    /// Whether a column of a typed container holds truth values.
+    pub fn is_truth(&self, column: usize) -> bool {
+        self.facts.get(column).is_some_and(|f| f.truth)
+    }
+    /// What a column holds that has no cells in a table, such as lists.
+    pub fn unread(&self, column: usize) -> Option<&str> {
+        self.facts.get(column)?.unread.as_deref()
+    }
+    /// Fields of a column that are not null.
+    pub fn present(&self, column: usize) -> impl Iterator<Item = &str> {
+        let rows = self.column(column).enumerate();
+        rows.filter(move |(row, _)| !self.is_absent(*row, column)).map(|(_, field)| field)
+    }
     /// A field as a finite number in the decimal mark of the dialect.
     pub fn number(&self, text: &str) -> Option<f64> {
         parse_number(text, self.dialect.decimal)
     }
+    /// A field of that column as a finite number, with its mark of thousands.
+    pub fn number_in(&self, column: usize, text: &str) -> Option<f64> {
+        match self.marks.get(column).copied().flatten() {
+            Some(mark) => parse_grouped(text, self.dialect.decimal, mark),
+            None => self.number(text),
+        }
+    }
 }
 
-/// A finite number written with that decimal mark: no blanks, no thousands marks, no words.
-pub fn parse_number(text: &str, decimal: char) -> Option<f64> {
-    let plain = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | 'e' | 'E');
-    if text.len() > NUMBER_MAX || !text.chars().all(|c| plain(c) || c == decimal) {
-        return None;
-    }
-    if !text.contains(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let number: f64 = if decimal == '.' {
-        text.parse().ok()?
-    } else {
-        text.replace(decimal, ".").parse().ok()?
-    };
-    number.is_finite().then_some(number)
-}
-
-fn decode(bytes: &[u8]) -> Result<&str, CsvError> {
-    let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
-    if utf16 {
-        return Err(CsvError::Encoding { offset: 0, line: 1, hint: " (it is UTF-16)" });
-    }
-    let body = bytes.strip_prefix(BOM).unwrap_or(bytes);
-    std::str::from_utf8(body).map_err(|error| {
-        let before = body.get(..error.valid_up_to()).unwrap_or_default();
-        let line = before.iter().filter(|b| **b == b'\n').count() as u64 + 1;
-        let offset = error.valid_up_to() + (bytes.len() - body.len());
-        CsvError::Encoding { offset, line, hint: " (it may be Latin-1 or Windows-1252)" }
-    })
+/// Whether a text is a code of digits with a leading zero, such as a postcode.
+pub fn is_code(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Records with their lines, at most `limit`.
@@ -430,6 +587,8 @@ fn pinned(pins: &DialectPins) -> Vec<&'static str> {
         ("decimal", pins.decimal.is_some()),
         ("header", pins.header.is_some()),
         ("columns", pins.columns.is_some()),
+        ("encoding", pins.encoding.is_some()),
+        ("thousands", pins.thousands.is_some()),
     ]
     .into_iter()
     .filter_map(|(name, set)| set.then_some(name))
@@ -446,6 +605,4 @@ const BYTES_MAX: usize = 512 << 20;
 const COLUMNS_MAX: usize = 16_384;
 /// Bytes of one field: more means a quote that was never closed.
 const FIELD_MAX: usize = 1 << 20;
-/// Bytes of a number: longer digit strings are ids.
-const NUMBER_MAX: usize = 64;
 const BOM: &[u8] = &[0xef, 0xbb, 0xbf];

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use proofmark_schema::system::{DialectPins, FeatureKind, FoundColumn, FoundImages, FoundTable};
 
-use crate::csv::{self, CsvError, Hints, Records};
+use crate::csv::{self, CsvError, Hints, Records, is_code};
 use crate::images::{IMAGE_NAMES, ImagesError, LABEL_NAMES, label_texts, load};
 
 /// Facts of a delimited file, with a guessed type per column.
@@ -20,7 +20,7 @@ pub fn table(bytes: &[u8]) -> Result<FoundTable, CsvError> {
     let columns = records.columns.iter().enumerate().map(|(at, name)| {
         let mut missing: BTreeSet<String> =
             sentinels.iter().filter(|s| s.column == *name).map(|s| s.text.clone()).collect();
-        if records.column(at).any(str::is_empty) {
+        if records.present(at).any(str::is_empty) {
             missing.insert(String::new());
         }
         column(&records, at, name, missing.into_iter().collect())
@@ -63,9 +63,11 @@ pub fn images(images: &[u8], labels: Option<&[u8]>) -> Result<FoundImages, Image
 
 fn column(records: &Records, at: usize, name: &str, missing: Vec<String>) -> FoundColumn {
     let texts: BTreeSet<&str> =
-        records.column(at).filter(|t| !missing.iter().any(|m| m == t)).collect();
-    let numbers: Option<Vec<f64>> = texts.iter().map(|t| records.number(t)).collect();
-    let numbers = numbers.filter(|n| !n.is_empty());
+        records.present(at).filter(|t| !missing.iter().any(|m| m == t)).collect();
+    let numbers: Option<Vec<f64>> = texts.iter().map(|t| records.number_in(at, t)).collect();
+    // `007` is a code: as a number it would lose what tells it from `7`.
+    let code = texts.iter().any(|t| is_code(t));
+    let numbers = numbers.filter(|n| !n.is_empty() && !code);
     let range = numbers.as_ref().map(|n| {
         n.iter()
             .fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], v| [low.min(*v), high.max(*v)])
@@ -74,6 +76,7 @@ fn column(records: &Records, at: usize, name: &str, missing: Vec<String>) -> Fou
     let kind = match &numbers {
         Some(numbers) if numbers.iter().all(|n| n.fract() == 0.0) => FeatureKind::Integer,
         Some(_) => FeatureKind::Number,
+        None if records.is_truth(at) => FeatureKind::Boolean,
         None if BOOLEANS.iter().any(|pair| lower == *pair) => FeatureKind::Boolean,
         None if texts.len() <= CATEGORIES_MAX || texts.len() * 20 <= records.len() => {
             FeatureKind::Category

@@ -10,10 +10,12 @@
 )]
 
 pub mod bind;
+pub mod columnar;
 pub mod csv;
 pub mod digest;
 pub mod found;
 pub mod groups;
 pub mod images;
+pub mod rows;
 pub mod stats;
 pub mod table;

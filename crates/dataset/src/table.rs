@@ -28,6 +28,8 @@ pub struct Table {
     pub warnings: Vec<Sentinel>,
     /// Values outside the declared domain, per column.
     pub violations: Vec<DomainViolation>,
+    /// What was left out or read in another way than it stands, in words.
+    pub notes: Vec<String>,
 }
 
 /// One typed column.
@@ -117,6 +119,17 @@ pub enum TableError {
         /// Names.
         names: String,
     },
+    /// A column of a typed container that has no cells in a table.
+    #[error(
+        "column `{name}` holds {what}, of which a table has no cells; flatten it where the file \
+         is written, or add it to `ignore`"
+    )]
+    Nested {
+        /// Name.
+        name: String,
+        /// What it holds.
+        what: String,
+    },
     /// A cell of the wrong type.
     #[error("line {line}, column `{column}`: `{text}` is not {expected}{more}; {hint}")]
     Cell {
@@ -164,17 +177,18 @@ impl Table {
         let label = asset.label.as_deref();
         let label = label.ok_or_else(|| TableError::NoLabel { name: asset.name.clone() })?;
         let records = records(bytes, asset, features, label)?;
-        check_columns(&records, asset, features, label)?;
+        let mut notes = Vec::new();
+        check_columns(&records, asset, features, label, &mut notes)?;
         let missing = |text: &str| asset.missing.iter().any(|m| m == text);
         let mut columns = Vec::with_capacity(features.len());
         let mut violations = Vec::new();
         for feature in features {
             let Some(at) = records.position(&feature.name) else { continue };
-            let cells = type_cells(&records, at, feature, &missing)?;
+            let cells = type_cells(&records, at, feature, &missing, &mut notes)?;
             violations.extend(outside(&records, at, feature, &cells));
             columns.push(Column { name: feature.name.clone(), kind: feature.kind, cells });
         }
-        let labels = read_labels(&records, asset, label)?;
+        let labels = read_labels(&records, asset, label, &mut notes)?;
         let surprising = |s: &Sentinel| {
             let feature = features.iter().find(|f| f.name == s.column);
             !missing(&s.text) && feature.is_some_and(|f| !f.values.contains(&s.text))
@@ -188,6 +202,7 @@ impl Table {
             warnings: records.sentinels().into_iter().filter(surprising).collect(),
             dialect: records.dialect,
             violations,
+            notes,
         })
     }
 
@@ -245,6 +260,7 @@ fn check_columns(
     asset: &DataAsset,
     features: &[Feature],
     label: &str,
+    notes: &mut Vec<String>,
 ) -> Result<(), TableError> {
     let ignored = asset.ignore.iter().map(String::as_str);
     let names = features.iter().map(|f| f.name.as_str()).chain([label]).chain(ignored);
@@ -259,17 +275,46 @@ fn check_columns(
     }
     let read = features.iter().map(|f| f.name.as_str()).chain([label]);
     for name in read {
-        if let [first, second, ..] = records.positions(name).as_slice() {
-            let (first, second) = (first + 1, second + 1);
-            return Err(TableError::ColumnTwice { name: name.to_owned(), first, second });
+        let positions = records.positions(name);
+        if let [first, second, ..] = positions.as_slice() {
+            let same = positions.iter().all(|at| records.column(*first).eq(records.column(*at)));
+            if !same {
+                let (first, second) = (first + 1, second + 1);
+                return Err(TableError::ColumnTwice { name: name.to_owned(), first, second });
+            }
+            notes.push(format!("the header names `{name}` twice; both columns are the same"));
+        }
+        if let Some(what) = positions.first().and_then(|at| records.unread(*at)) {
+            let (name, what) = (name.to_owned(), what.to_owned());
+            return Err(TableError::Nested { name, what });
         }
     }
-    let extra: Vec<&String> =
-        records.columns.iter().filter(|c| !declared.contains(&c.as_str())).collect();
+    let undeclared = records.columns.iter().enumerate();
+    let undeclared = undeclared.filter(|(_, c)| !declared.contains(&c.as_str()));
+    let (index, extra): (Vec<_>, Vec<_>) =
+        undeclared.partition(|(at, name)| is_index(records, *at, name));
+    for (_, name) in index {
+        notes.push(format!(
+            "column `{name}` counts the rows and is declared nowhere: left out as an index; \
+             add it to `ignore` to say so"
+        ));
+    }
     if !extra.is_empty() {
-        return Err(TableError::ColumnUndeclared { names: quoted(&extra) });
+        let names: Vec<&String> = extra.into_iter().map(|(_, name)| name).collect();
+        return Err(TableError::ColumnUndeclared { names: quoted(&names) });
     }
     Ok(())
+}
+
+/// Whether a column is the index that data frames write: its name says so, and it counts.
+fn is_index(records: &Records, at: usize, name: &str) -> bool {
+    let named = name.is_empty()
+        || name.starts_with("Unnamed: 0")
+        || name.starts_with("__index_level_")
+        || name == "index";
+    let mut numbers = records.column(at).map(|field| field.parse::<u64>().ok());
+    let Some(Some(first @ (0 | 1))) = numbers.next().filter(|_| named) else { return false };
+    numbers.zip(first + 1..).all(|(found, wanted)| found == Some(wanted))
 }
 
 fn type_cells(
@@ -277,6 +322,7 @@ fn type_cells(
     at: usize,
     feature: &Feature,
     missing: &dyn Fn(&str) -> bool,
+    notes: &mut Vec<String>,
 ) -> Result<Cells, TableError> {
     let (expected, hint) = match feature.kind {
         FeatureKind::Number => ("a number", NUMBER_HINT),
@@ -289,30 +335,49 @@ fn type_cells(
         bad.get_or_insert((line, text));
         bad_count += 1;
     };
-    let rows = records.column(at).zip(records.lines().iter().copied());
+    let absent = |row: usize, text: &str| records.is_absent(row, at) || missing(text);
+    let rows = records.column(at).zip(records.lines().iter().copied()).enumerate();
     let cells = if feature.kind.is_numeric() {
         let whole = feature.kind == FeatureKind::Integer;
-        let number = |text: &str| records.number(text).filter(|n| !whole || n.fract() == 0.0);
-        let cell = |(text, line)| {
-            if missing(text) {
+        let truth = records.is_truth(at);
+        let number = |text: &str| match text {
+            "true" if truth => Some(1.0),
+            "false" if truth => Some(0.0),
+            _ => records.number_in(at, text).filter(|n| !whole || n.fract() == 0.0),
+        };
+        let (mut codes, mut code) = (0, "");
+        let cell = |(row, (text, line))| {
+            if absent(row, text) {
                 return f64::NAN;
+            }
+            if csv::is_code(text) {
+                (codes, code) = (codes + 1, text);
             }
             number(text).unwrap_or_else(|| {
                 note(line, text);
                 f64::NAN
             })
         };
-        Cells::Numbers(rows.map(cell).collect())
+        let cells = rows.map(cell).collect();
+        if codes > 0 {
+            notes.push(format!(
+                "column `{}` is read as numbers, but {codes} cells such as `{code}` begin with \
+                 0: declare a code as a category",
+                feature.name
+            ));
+        }
+        Cells::Numbers(cells)
     } else {
         let free = feature.kind == FeatureKind::Text || feature.values.iter().any(String::is_empty);
-        let cell = |(text, line): (&str, u64)| {
-            if missing(text) {
+        let wanted: Vec<&str> = feature.values.iter().map(String::as_str).collect();
+        let cell = |(row, (text, line)): (usize, (&str, u64))| {
+            if absent(row, text) {
                 return None;
             }
             if text.is_empty() && !free {
                 note(line, "");
             }
-            Some(text.to_owned())
+            Some(spelled(records, at, text, &wanted).to_owned())
         };
         Cells::Texts(rows.map(cell).collect())
     };
@@ -321,8 +386,38 @@ fn type_cells(
         0 => String::new(),
         n => format!(" (and {n} more in this column)"),
     };
+    let hint = if feature.kind.is_numeric() { number_hint(text) } else { hint };
     let (column, text) = (feature.name.clone(), cut(text));
     Err(TableError::Cell { line, column, text, expected, more, hint })
+}
+
+/// A truth value of a typed container as the declaration writes it: `True`, `yes` and `1` are
+/// words of delimited text, the container knows only true and false.
+fn spelled<'a>(records: &Records, at: usize, text: &'a str, wanted: &[&'a str]) -> &'a str {
+    if !records.is_truth(at) || wanted.contains(&text) {
+        return text;
+    }
+    let digit = if text == "true" { "1" } else { "0" };
+    let same = |w: &&&str| w.eq_ignore_ascii_case(text) || **w == digit;
+    wanted.iter().find(same).copied().unwrap_or(text)
+}
+
+/// What to do about a text that is no number.
+fn number_hint(text: &str) -> &'static str {
+    let digits = text.bytes().any(|b| b.is_ascii_digit());
+    if digits && text.contains('%') {
+        return "write it without the sign: whether `5%` is 5 or 0.05 is for the training code \
+                to say";
+    }
+    if digits && text.contains(['€', '$', '£', '¥', '₣']) {
+        return "write the amount without the sign of its currency";
+    }
+    let marked = text.contains([',', '.', ' ', '\'']) && csv::parse_number(text, '.').is_none();
+    if digits && marked && !text.contains(char::is_alphabetic) {
+        return "mend the cell, add the text to `missing`, or pin `dialect.decimal` and \
+                `dialect.thousands`";
+    }
+    NUMBER_HINT
 }
 
 fn outside(
@@ -362,28 +457,44 @@ fn read_labels(
     records: &Records,
     asset: &DataAsset,
     label: &str,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<usize>, TableError> {
     let index: BTreeMap<&str, usize> =
         asset.classes.iter().enumerate().map(|(i, (_, value))| (value.as_str(), i)).collect();
+    let wanted: Vec<&str> = index.keys().copied().collect();
     let at = records.position(label).unwrap_or_default();
     let mut labels = Vec::with_capacity(records.len());
+    let mut dotted: Option<(&str, usize)> = None;
     for (text, line) in records.column(at).zip(records.lines()) {
-        let Some(class) = index.get(text) else {
-            let known: Vec<String> =
-                asset.classes.iter().map(|(name, value)| format!("`{value}` ({name})")).collect();
-            let hint = match nearest(text, index.keys().copied()) {
-                Some(near) => format!("; did you mean `{near}`?"),
-                None => String::new(),
-            };
-            return Err(TableError::Label {
-                line: *line,
-                column: label.to_owned(),
-                text: cut(text),
-                known: known.join(", "),
-                hint,
-            });
+        let text = spelled(records, at, text, &wanted);
+        if let Some(class) = index.get(text) {
+            labels.push(*class);
+            continue;
+        }
+        // `<=50K.` of a file whose twin says `<=50K`: exactly a class and a full stop.
+        if let Some(class) = text.strip_suffix('.').and_then(|t| index.get(t)) {
+            dotted = Some((text, dotted.map_or(0, |(_, n)| n) + 1));
+            labels.push(*class);
+            continue;
+        }
+        let known: Vec<String> =
+            asset.classes.iter().map(|(name, value)| format!("`{value}` ({name})")).collect();
+        let hint = match nearest(text, wanted.iter().copied()) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None => String::new(),
         };
-        labels.push(*class);
+        return Err(TableError::Label {
+            line: *line,
+            column: label.to_owned(),
+            text: cut(text),
+            known: known.join(", "),
+            hint,
+        });
+    }
+    if let Some((text, count)) = dotted {
+        notes.push(format!(
+            "{count} labels such as `{text}` end in a full stop that no class has: read without it"
+        ));
     }
     Ok(labels)
 }

@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 
 pub(crate) use rows::pick_rows;
 pub use serve::Serving;
-pub use whole::{Gradients, gradient_of, run_batched};
+pub use whole::{Gradients, Whole, gradient_of, run_batched};
 
 use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile};
 use crate::graph::Graph;

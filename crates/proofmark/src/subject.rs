@@ -306,6 +306,7 @@ fn notes(project: &Project, target: &Target, data: &LoadedData) -> Outcome<Vec<S
     }
     if let Rows::Table(table) = &data.rows {
         notes.push(format!("`{}` read as: {}", data.asset.path, table.dialect));
+        notes.extend(table.notes.iter().cloned());
     }
     let by_std = project.system.threats.iter().any(|t| t.scale == Scale::Std);
     if by_std && !project.system.data.iter().any(|d| d.role == DataRole::Train) {

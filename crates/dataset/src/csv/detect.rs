@@ -1,11 +1,11 @@
-//! Detection of delimiter, header, decimal mark and line ends.
+//! Detection of delimiter, header and line ends.
 //!
 //! Owns the rules, which look at a sample of whole records. Must never decide against a pin.
 
 use csv::StringRecord;
 use proofmark_schema::system::DialectPins;
 
-use super::{CsvError, Delimiter, Hints, LineEnd, Records, parse_number, split};
+use super::{CsvError, Delimiter, Hints, LineEnd, parse_number, split};
 
 /// The delimiter that is pinned, or under which the sample is most even.
 pub(super) fn delimiter(
@@ -77,44 +77,6 @@ pub(super) fn has_header(rows: &[StringRecord], pins: &DialectPins, hints: &Hint
     let again = |column: usize, name: &str| sample.iter().any(|r| r.get(column) == Some(name));
     let fresh = first.iter().enumerate().all(|(column, name)| !again(column, name));
     fresh && ((0..first.len()).any(numeric) || sample.len() >= TEXT_ROWS_MIN)
-}
-
-/// The decimal mark of the numeric columns.
-pub(super) fn decimal(records: &Records, hints: &Hints<'_>) -> Result<char, CsvError> {
-    let mut comma: Option<(String, String)> = None;
-    let mut only_thousands = true;
-    for (index, column) in records.columns.iter().enumerate() {
-        if !hints.numeric.is_empty() && !hints.numeric.contains(&column.as_str()) {
-            continue;
-        }
-        for field in records.column(index) {
-            let Some(mark) = field.find([',', '.']) else { continue };
-            if field.get(mark..).is_some_and(|f| f.starts_with('.')) {
-                if hints.numeric.is_empty() && parse_number(field, '.').is_none() {
-                    continue;
-                }
-                return Ok('.');
-            }
-            if parse_number(field, ',').is_some() {
-                only_thousands &= thousands(field, mark);
-                comma.get_or_insert_with(|| (column.clone(), field.to_owned()));
-            }
-        }
-    }
-    match comma {
-        None => Ok('.'),
-        Some(_) if !only_thousands => Ok(','),
-        Some((column, text)) => Err(CsvError::AmbiguousDecimal { column, text }),
-    }
-}
-
-/// Whether `1,234` could be one thousand: one to three digits, then exactly three.
-fn thousands(field: &str, mark: usize) -> bool {
-    let (head, tail) = (field.get(..mark).unwrap_or_default(), field.get(mark + 1..));
-    let head = head.trim_start_matches(['+', '-']);
-    (1..=3).contains(&head.len())
-        && !head.starts_with('0')
-        && tail.is_some_and(|t| t.len() == 3 && t.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The end of the first line.

@@ -34,15 +34,16 @@ pub(super) fn find(records: &Records) -> Vec<Sentinel> {
 }
 
 fn in_column(records: &Records, index: usize, name: &str) -> Vec<Sentinel> {
-    let numbers: Vec<f64> = records.column(index).filter_map(|f| records.number(f)).collect();
+    let numbers: Vec<f64> =
+        records.present(index).filter_map(|f| records.number_in(index, f)).collect();
     let sentinel = |text: &str| {
-        let count = records.column(index).filter(|f| *f == text).count();
+        let count = records.present(index).filter(|f| *f == text).count();
         Sentinel { column: name.to_owned(), text: text.to_owned(), count }
     };
     let numeric = numbers.len() * 2 > records.len();
     let mut found = Vec::new();
     for word in WORDS {
-        let mut fields = records.column(index).filter(|f| f.eq_ignore_ascii_case(word));
+        let mut fields = records.present(index).filter(|f| f.eq_ignore_ascii_case(word));
         let Some(text) = fields.next() else { continue };
         if numeric || !text.is_empty() {
             found.push(sentinel(text));
@@ -55,8 +56,8 @@ fn in_column(records: &Records, index: usize, name: &str) -> Vec<Sentinel> {
         if !numbers.contains(&value) {
             continue;
         }
-        let same = |f: &&str| records.number(f) == Some(value);
-        let Some(text) = records.column(index).find(same) else { continue };
+        let same = |f: &&str| records.number_in(index, f) == Some(value);
+        let Some(text) = records.present(index).find(same) else { continue };
         let rest = numbers.iter().copied().filter(|n| *n != value);
         let (low, high) = rest
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), n| (low.min(n), high.max(n)));

@@ -102,17 +102,6 @@ fn bad_files_are_refused_with_the_place() {
             "line 3 has 2 fields, the first record has 3 (read with 3 columns by `,`, decimal `.`, \
              header, UTF-8, LF); mend the line or pin `dialect`",
         ),
-        (
-            "latin-1",
-            b"a,b\n1,2\nM\xfcller,3\n",
-            "the file is not UTF-8: byte 9 on line 3 (it may be Latin-1 or Windows-1252); \
-             save it as UTF-8",
-        ),
-        (
-            "utf-16",
-            b"\xff\xfea\0,\0b\0",
-            "the file is not UTF-8: byte 0 on line 1 (it is UTF-16); save it as UTF-8",
-        ),
         ("open quote", b"a,b\n1,2\n\"3,4\n5,6\n", "the quote opened on line 3 is never closed"),
         (
             "thousands or decimals",

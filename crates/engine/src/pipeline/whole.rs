@@ -32,6 +32,94 @@ pub struct Gradients {
     pub engine: EngineFacts,
 }
 
+/// A model compiled to answer rows in batches, from any thread and in any order.
+pub struct Whole {
+    compiled: Compiled,
+    names: Vec<String>,
+    width: usize,
+}
+
+impl Whole {
+    /// Compiles the whole model; `outputs` are those wanted, or all of the model's when empty.
+    /// Batches are `width` rows, or what the model fixes.
+    ///
+    /// # Errors
+    /// An output that the model does not have, or a model that no engine holds.
+    pub fn open(
+        model: &Model,
+        kind: EngineKind,
+        outputs: &[String],
+        width: usize,
+    ) -> Result<Self, EngineError> {
+        let graph = upgrade(&lower(model.graph()));
+        let all: Vec<String> = graph.outputs.iter().map(|o| o.name.clone()).collect();
+        let wanted = if outputs.is_empty() { &all[..] } else { outputs };
+        if let Some(name) = wanted.iter().find(|name| !all.contains(name)) {
+            let known = all.join("`, `");
+            let words = format!("the model has no output `{name}`; it has `{known}`");
+            return Err(EngineError::Request(words));
+        }
+        let compiled = compile_first(&graph, kind, 1)?;
+        let width = fixed_batch(&graph).unwrap_or(width).max(1);
+        Ok(Self { compiled, names: wanted.to_vec(), width })
+    }
+
+    /// Names of the outputs, in the order of answers.
+    pub fn outputs(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Rows of a batch.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The engine that computes.
+    pub fn engine(&self) -> &EngineFacts {
+        &self.compiled.facts
+    }
+
+    /// Answers one batch of 1 to [`Whole::width`] rows. A shorter batch is filled up by its last
+    /// row, so that a row's answer does not depend on how many follow it.
+    ///
+    /// # Errors
+    /// Inputs of unlike or too many rows, an output without rows, or an engine failure.
+    pub fn run(&self, inputs: &Inputs) -> Result<Vec<Value>, EngineError> {
+        let rows = row_count(inputs)?;
+        if rows > self.width {
+            return Err(request("a batch has more rows than it may"));
+        }
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let program = &self.compiled.program;
+        if rows == self.width {
+            let values = program.run(inputs, &names)?;
+            values.iter().zip(&names).try_for_each(|(value, name)| self.by_row(value, name))?;
+            return Ok(values);
+        }
+        let filled = padded(&(0..rows).collect::<Vec<_>>(), self.width);
+        let mut batch = Inputs::new();
+        for (name, value) in inputs {
+            let picked = pick_rows(value, &filled).ok_or_else(|| request("no such row"))?;
+            batch.insert(name.clone(), picked);
+        }
+        let keep: Vec<usize> = (0..rows).collect();
+        let values = program.run(&batch, &names)?;
+        let cut = |(value, name): (&Value, &&str)| {
+            self.by_row(value, name)?;
+            pick_rows(value, &keep).ok_or_else(|| request("no such row"))
+        };
+        values.iter().zip(&names).map(cut).collect()
+    }
+
+    /// Whether a value has one answer per row of the batch.
+    fn by_row(&self, value: &Value, name: &str) -> Result<(), EngineError> {
+        if value.shape().first() == Some(&self.width) {
+            return Ok(());
+        }
+        Err(EngineError::Request(format!("the output `{name}` is not one answer per row")))
+    }
+}
+
 /// Runs the whole model over all rows (the leading dimension that all inputs share), in batches
 /// of `width`; the outputs, or all of the model's when `outputs` is empty, come back joined.
 ///
@@ -44,41 +132,31 @@ pub fn run_batched(
     outputs: &[String],
     width: usize,
 ) -> Result<(Vec<Value>, EngineFacts), EngineError> {
-    let graph = upgrade(&lower(model.graph()));
-    let all: Vec<String> = graph.outputs.iter().map(|o| o.name.clone()).collect();
-    let wanted = if outputs.is_empty() { &all[..] } else { outputs };
-    if let Some(name) = wanted.iter().find(|name| !all.contains(name)) {
-        let known = all.join("`, `");
-        let words = format!("the model has no output `{name}`; it has `{known}`");
-        return Err(EngineError::Request(words));
+    let whole = Whole::open(model, kind, outputs, width)?;
+    let rows = row_count(inputs)?;
+    let mut parts: Vec<Vec<Value>> = vec![Vec::new(); whole.outputs().len()];
+    for chunk in (0..rows).collect::<Vec<_>>().chunks(whole.width()) {
+        let mut batch = Inputs::new();
+        for (name, value) in inputs {
+            let picked = pick_rows(value, chunk).ok_or_else(|| request("no such row"))?;
+            batch.insert(name.clone(), picked);
+        }
+        for (part, value) in parts.iter_mut().zip(whole.run(&batch)?) {
+            part.push(value);
+        }
     }
+    let join = |part| join_rows(part).ok_or_else(|| request("batches differ in shape"));
+    let joined = parts.into_iter().map(join).collect::<Result<_, _>>()?;
+    Ok((joined, whole.engine().clone()))
+}
+
+/// The rows that all inputs share.
+fn row_count(inputs: &Inputs) -> Result<usize, EngineError> {
     let rows = inputs.values().filter_map(|v| v.shape().first().copied()).max().unwrap_or(0);
     if rows == 0 || inputs.values().any(|v| v.shape().first() != Some(&rows)) {
         return Err(request("every input needs the same number of rows, at least one"));
     }
-    let Compiled { program, facts, .. } = compile_first(&graph, kind, 1)?;
-    let width = fixed_batch(&graph).unwrap_or(width).max(1);
-    let names: Vec<&str> = wanted.iter().map(String::as_str).collect();
-    let mut parts: Vec<Vec<Value>> = vec![Vec::new(); names.len()];
-    for chunk in (0..rows).collect::<Vec<_>>().chunks(width) {
-        let filled = padded(chunk, width);
-        let mut batch = Inputs::new();
-        for (name, value) in inputs {
-            let picked = pick_rows(value, &filled).ok_or_else(|| request("no such row"))?;
-            batch.insert(name.clone(), picked);
-        }
-        let values = program.run(&batch, &names)?;
-        for ((part, value), name) in parts.iter_mut().zip(values).zip(&names) {
-            let keep: Vec<usize> = (0..chunk.len()).collect();
-            let by_row = value.shape().first() == Some(&width);
-            let value = by_row.then(|| pick_rows(&value, &keep)).flatten();
-            part.push(value.ok_or_else(|| {
-                EngineError::Request(format!("the output `{name}` is not one answer per row"))
-            })?);
-        }
-    }
-    let join = |part| join_rows(part).ok_or_else(|| request("batches differ in shape"));
-    Ok((parts.into_iter().map(join).collect::<Result<_, _>>()?, facts))
+    Ok(rows)
 }
 
 /// Loss and gradient of every row with respect to every float input.

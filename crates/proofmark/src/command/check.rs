@@ -90,6 +90,9 @@ fn as_text(project: &Project, data: &[LoadedData], bindings: &Bindings) -> Strin
         let _ = writeln!(text, "\ndata.{}: {} rows", set.asset.name, set.n());
         if let Rows::Table(table) = &set.rows {
             let _ = writeln!(text, "  read as: {}", table.dialect);
+            for note in &table.notes {
+                let _ = writeln!(text, "  note: {note}");
+            }
             for warning in &table.warnings {
                 let _ = writeln!(text, "  warning: {warning}");
             }
