@@ -3,7 +3,7 @@
 //! Owns the choice of engine and the facts about it that a measurement records. Must never
 //! change a graph. Called by the pipeline.
 
-use crate::graph::Graph;
+use crate::graph::{Graph, OWN};
 use crate::onnxruntime::{self, OrtProgram};
 use crate::reference::{self, Precision, RunError};
 use crate::rten_engine;
@@ -112,6 +112,13 @@ pub fn compile(
     kind: EngineKind,
     threads: usize,
 ) -> Result<Box<dyn Program>, EngineError> {
+    if kind.single() {
+        let own = graph.nodes.iter().find(|n| n.domain == OWN);
+        own.map_or(Ok(()), |node| {
+            let reason = format!("the ensemble `{}` of a file of its own", node.name);
+            Err(EngineError::Unsupported { engine: kind.facts().name, reason })
+        })?;
+    }
     Ok(match kind {
         EngineKind::Auto => compile_first(graph, kind, threads)?.program,
         EngineKind::Rten => Box::new(rten_engine::RtenProgram::compile(graph, threads)?),

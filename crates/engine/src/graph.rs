@@ -4,7 +4,9 @@
 //! a model that runs on any engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::trees::Ensemble;
 use crate::value::{DType, Value};
 
 /// A dimension: fixed, or named (dynamic).
@@ -55,6 +57,8 @@ pub enum Attribute {
     Ints(Vec<i64>),
     Floats(Vec<f32>),
     Texts(Vec<String>),
+    /// An ensemble read from its own file; no ONNX file holds it in this form.
+    Trees(Arc<Ensemble>),
 }
 
 /// A graph in topological order.
@@ -79,6 +83,10 @@ pub const OPSET_DEFAULT: i64 = 18;
 pub const OPSET_ML_DEFAULT: i64 = 3;
 /// Domain of the classical operators.
 pub const ML: &str = "ai.onnx.ml";
+/// Our own domain: what is read from files of other kinds.
+pub const OWN: &str = "ai.proofmark";
+/// The attribute of `TreeEnsemble` in our own domain.
+pub const TREES: &str = "trees";
 
 impl Graph {
     /// Opset of a domain.

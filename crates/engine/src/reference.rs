@@ -31,8 +31,9 @@ mod unary;
 mod window;
 
 pub(crate) use float::Float;
-use op::{Args, Kernel, Spec};
+use op::{Args, Kernel};
 pub use op::{ELEMENTS_MAX, OpError};
+pub(crate) use op::{Spec, wrong};
 pub use shape::constant_value;
 
 /// The arithmetic of a program.

@@ -9,7 +9,9 @@ pub mod import;
 
 mod check;
 mod eval;
+mod graph;
 mod key;
+mod link;
 mod plan;
 mod rank;
 mod walk;
@@ -17,7 +19,10 @@ mod walk;
 use std::fmt;
 
 pub use check::{COLUMNS_MAX, DEPTH_MAX, OUTPUTS_MAX, TreeError};
+pub(crate) use eval::Sums;
 pub use eval::{Forest, Numbers, Rows};
+pub use graph::{FEATURES, LABEL, MARGIN, graph, of_node};
+pub use link::Kind;
 
 /// A sum (or other join) of decision trees, as deployed.
 ///
@@ -260,6 +265,19 @@ impl Ensemble {
             source: source.into(),
             notes: Vec::new(),
         }
+    }
+}
+
+impl Ensemble {
+    /// The output that every leaf adds to, if it is one.
+    pub fn only_output(&self) -> Option<u32> {
+        let mut targets = self.trees.iter().flat_map(|t| match &t.output {
+            Output::One(k) => vec![*k],
+            Output::Vector => (0..self.outputs as u32).collect(),
+            Output::Listed { targets, .. } => targets.clone(),
+        });
+        let first = targets.next()?;
+        targets.all(|t| t == first).then_some(first)
     }
 }
 

@@ -17,6 +17,14 @@ pub enum WriteError {
     /// A constant that is no tensor.
     #[error("the constant `{0}` is a list of maps, which ONNX cannot hold as a constant")]
     Maps(String),
+    /// An ensemble that ONNX cannot say.
+    #[error("the tree ensemble `{node}` cannot be written as ONNX: {reason}")]
+    Trees {
+        /// Node.
+        node: String,
+        /// Reason.
+        reason: String,
+    },
 }
 
 /// The graph as the bytes of an ONNX model.
@@ -86,6 +94,10 @@ fn attribute(name: &str, value: &Attribute) -> Result<AttributeValue<'static>, W
         Attribute::Ints(v) => AttributeValue::Ints(v.clone()),
         Attribute::Floats(v) => AttributeValue::Floats(v.clone()),
         Attribute::Texts(v) => AttributeValue::Strings(v.iter().map(bytes).collect()),
+        Attribute::Trees(_) => {
+            let reason = "it was not turned into operators of ONNX".to_string();
+            return Err(WriteError::Trees { node: name.to_string(), reason });
+        }
     })
 }
 

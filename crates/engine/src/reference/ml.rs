@@ -7,6 +7,7 @@
 
 pub mod distance;
 pub mod encode;
+pub mod ensemble;
 pub mod linear;
 mod pattern;
 pub mod scale;

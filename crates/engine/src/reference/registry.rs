@@ -2,10 +2,10 @@
 //!
 //! Owns nothing else. Called by `reference` when a program is prepared.
 
-use super::ml::{distance, encode, linear, scale, svm, text, tfidf, trees};
+use super::ml::{distance, encode, ensemble, linear, scale, svm, text, tfidf, trees};
 use super::op::Build;
 use super::{arith, cast, compare, conv, gemm, index, norm, pool, reduce, select, shape, unary};
-use crate::graph::ML;
+use crate::graph::{ML, OWN};
 
 /// Domain of the operators that ONNX Runtime brings itself.
 pub const MICROSOFT: &str = "com.microsoft";
@@ -16,6 +16,7 @@ pub fn find(domain: &str, op: &str) -> Option<Build> {
         "" => PLAIN,
         ML => CLASSICAL,
         MICROSOFT => CONTRIBUTED,
+        OWN => OURS,
         _ => return None,
     };
     table.iter().find(|(name, _)| *name == op).map(|&(_, build)| build)
@@ -27,6 +28,9 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     let classical = CLASSICAL.iter().map(|&(name, _)| (ML, name));
     plain.chain(classical).chain(CONTRIBUTED.iter().map(|&(name, _)| (MICROSOFT, name)))
 }
+
+/// Operators of our own domain.
+const OURS: &[(&str, Build)] = &[("TreeEnsemble", ensemble::ensemble)];
 
 /// Operators of `ai.onnx`.
 const PLAIN: &[(&str, Build)] = &[

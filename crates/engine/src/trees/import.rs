@@ -5,6 +5,7 @@
 
 pub mod catboost;
 pub mod lightgbm;
+pub mod onnx;
 mod plant;
 pub mod xgboost;
 
