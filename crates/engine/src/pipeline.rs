@@ -293,7 +293,12 @@ impl Pipeline {
         }
     }
 
-    fn build(&self, kind: LossKind) -> Result<Box<dyn Program>, String> {
+    /// The graph that [`Pipeline::loss_grad`] runs, at the batch width: for looking at it, and
+    /// for benches that run it elsewhere.
+    ///
+    /// # Errors
+    /// Why there is no gradient, in words.
+    pub fn gradient_graph(&self, kind: LossKind) -> Result<Graph, String> {
         let tap = self.tap.as_ref().map_err(String::clone)?;
         let rows: Vec<usize> = vec![0; self.options.width];
         let clean = self.clean(0).repeat(self.options.width);
@@ -307,8 +312,11 @@ impl Pipeline {
             kind,
             offsets: &offsets,
         };
-        let graph = loss::fused(&self.core, &inputs, &spec, &wrt).map_err(|e| e.to_string())?;
-        compile(&graph, self.kind, 1).map_err(|e| e.to_string())
+        loss::fused(&self.core, &inputs, &spec, &wrt).map_err(|e| e.to_string())
+    }
+
+    fn build(&self, kind: LossKind) -> Result<Box<dyn Program>, String> {
+        compile(&self.gradient_graph(kind)?, self.kind, 1).map_err(|e| e.to_string())
     }
 
     fn span(&self, range: &std::ops::Range<usize>) -> std::ops::Range<usize> {
