@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p proofmark-engine --example gradient -- serve MODEL X Y ENGINE THREADS`
 //! reads lines `N` and answers each with the seconds that N gradients of the cross-entropy took;
-//! `... GRAD.npy` as a last argument keeps the first gradient. `dump MODEL X Y WIDTH OUT` writes
-//! the graph that computes it, to be looked at or run elsewhere.
+//! `... GRAD.npy` as a last argument keeps the first gradient. ENGINE is `rten` or the path of an
+//! ONNX Runtime library. `dump MODEL X Y WIDTH OUT` writes the graph that ONNX Runtime is given.
 //!
 //! Owns nothing but the timing.
 
@@ -22,18 +22,21 @@ use proofmark_formats::npy::{self, NpyArray, NpyData};
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (model, x, labels) = (&args[1], floats(&args[2]), ints(&args[3]));
+    let width = PipelineOptions::default().width;
     if args[0] == "dump" {
-        let pipeline = open(model, &x, EngineKind::Rten, args[4].parse().unwrap(), 1);
-        let graph = pipeline.gradient_graph(LossKind::CrossEntropy).unwrap();
+        let pipeline = open(model, &x, EngineKind::Rten, width, 1);
+        let (loss, engine) = (LossKind::CrossEntropy, EngineKind::OnnxRuntime);
+        let graph = pipeline.gradient_graph(loss, engine, args[4].parse().unwrap()).unwrap();
         std::fs::write(&args[5], to_onnx(&graph).unwrap()).unwrap();
         return;
     }
     let engine = match args[4].as_str() {
         "rten" => EngineKind::Rten,
-        "onnxruntime" => EngineKind::OnnxRuntime,
-        other => panic!("no engine `{other}` is measured here"),
+        library => {
+            proofmark_engine::onnxruntime::load(std::path::Path::new(library)).unwrap();
+            EngineKind::OnnxRuntime
+        }
     };
-    let width = PipelineOptions::default().width;
     let pipeline = open(model, &x, engine, width, args[5].parse().unwrap());
     let rows: Vec<usize> = (0..pipeline.rows()).collect();
     let once = || pipeline.loss_grad(&rows, x.data(), &labels, LossKind::CrossEntropy).unwrap();
@@ -54,13 +57,7 @@ fn main() {
     }
 }
 
-fn open(
-    path: &str,
-    x: &Tensor<f32>,
-    engine: EngineKind,
-    width: usize,
-    threads: usize,
-) -> Pipeline {
+fn open(path: &str, x: &Tensor<f32>, engine: EngineKind, width: usize, threads: usize) -> Pipeline {
     let none = |name: &str| Err(format!("no external file `{name}` is expected"));
     let model = Model::from_onnx(&std::fs::read(path).unwrap(), &none).unwrap();
     let name = model.graph().inputs[0].name.clone();

@@ -49,6 +49,9 @@ pub(crate) struct Spec<'a> {
     pub kind: LossKind,
     /// Offset of the margin per class.
     pub offsets: &'a [f64],
+    /// Whether the engine repeats values over windows (`Resize`) faster than it moves axes:
+    /// ONNX Runtime does by far, rten does not.
+    pub stretch: bool,
 }
 
 /// Why a gradient graph cannot be built.
@@ -123,6 +126,7 @@ pub(crate) fn fused(
         shape: Some(vec![Dim::Fixed(width), Dim::Fixed(classes)]),
     });
     let mut b = Builder::new(graph, shapes);
+    b.stretch = spec.stretch;
     let logits = Logits { b: &mut b, width, classes }.of(spec.tap)?;
     let (loss, cotangent) = match spec.kind {
         LossKind::CrossEntropy => entropy(&mut b, &logits),

@@ -2,12 +2,13 @@
 //!
 //! Owns the road from a loaded model to answers: it is lowered, cut at what the attacker can
 //! touch (the rest is computed once, on the reference), narrowed to `f32`, compiled, and then
-//! run at one fixed batch width, short batches padded by repeating their last row. A row's bits
-//! therefore never depend on its batch, and, since a batch is always computed by one thread,
-//! not on the number of threads either. Must never judge an answer or count a query. Called by
+//! run at fixed batch widths, short batches padded by repeating their last row. A second width
+//! is used only where it gives the bits of the first, so a row's bits never depend on its batch,
+//! and, since a batch is always computed by one thread, not on the number of threads either. Must never judge an answer or count a query. Called by
 //! `lab` and by `model run|grad`.
 
 mod batch;
+mod ladder;
 mod narrow;
 mod open;
 mod rows;
@@ -28,6 +29,7 @@ use crate::model::Model;
 use crate::value::{Inputs, Tensor, Value};
 
 use batch::Bound;
+use ladder::{Ladder, Piece};
 use score::Column;
 
 /// What the declared output holds.
@@ -125,11 +127,13 @@ pub struct Pipeline {
     core: Graph,
     output: String,
     bound: Bound,
-    forward: Box<dyn Program>,
+    forward: Ladder,
     tap: Result<Tap, String>,
-    entropy: OnceLock<Result<Box<dyn Program>, String>>,
-    margin: OnceLock<Result<Box<dyn Program>, String>>,
-    logit: OnceLock<Result<Box<dyn Program>, String>>,
+    /// Whether the model is written for one batch size.
+    fixed: bool,
+    entropy: OnceLock<Result<Ladder, String>>,
+    margin: OnceLock<Result<Ladder, String>>,
+    logit: OnceLock<Result<Ladder, String>>,
 }
 
 impl Pipeline {
@@ -159,8 +163,21 @@ impl Pipeline {
             )));
         }
         let tap = loss::tap(&core, &output, options.answer, columns);
-        let (entropy, margin, logit) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(Self { options, facts, kind, core, output, bound, forward, tap, entropy, margin, logit })
+        let fixed = open::fixed_batch(model.graph()).is_some();
+        Ok(Self {
+            forward: Ladder::new(forward, options.width, fixed, &core),
+            options,
+            facts,
+            kind,
+            core,
+            output,
+            bound,
+            tap,
+            fixed,
+            entropy: OnceLock::new(),
+            margin: OnceLock::new(),
+            logit: OnceLock::new(),
+        })
     }
 
     /// Number of data rows.
@@ -204,7 +221,7 @@ impl Pipeline {
     /// # Errors
     /// The reason, in words.
     pub fn gradient(&self) -> Result<(), String> {
-        self.program(LossKind::CrossEntropy).map(|_| ())
+        self.programs(LossKind::CrossEntropy).map(|_| ())
     }
 
     /// Where the loss is attached when not at the declared output, in words; `None` without a
@@ -219,13 +236,34 @@ impl Pipeline {
     /// # Errors
     /// A row or candidate that does not fit, or an engine failure.
     pub fn scores(&self, rows: &[usize], x: &[f32]) -> Result<Vec<f32>, EngineError> {
+        self.scores_on(rows, x, self.options.threads)
+    }
+
+    /// [`Pipeline::scores`] on another number of threads than the declared one, the same bits.
+    ///
+    /// # Errors
+    /// As [`Pipeline::scores`].
+    pub fn scores_on(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        threads: usize,
+    ) -> Result<Vec<f32>, EngineError> {
         self.bound.check(rows, x)?;
-        let parts = self.chunks(rows.len(), |range| {
-            let inputs = self.bound.inputs(&rows[range.clone()], &x[self.span(&range)])?;
-            let values = self.forward.run(&inputs, &[&self.output])?;
-            self.as_scores(values.first(), range.len())
+        let pieces = self.forward.plan(rows.len(), threads, |wide, width| {
+            let program = compile(&ladder::at_width(&self.core, width), self.kind, 1).ok()?;
+            let both = ((wide, self.options.width), (program.as_ref(), width));
+            let same =
+                ladder::same_bits(&self.bound, both.0, both.1, &[&self.output], |_, _| Some(()));
+            same.map(|()| program)
+        });
+        let mut parts = batch::share(&pieces, threads, |piece| {
+            let (rows, x) = (&rows[piece.range.clone()], &x[self.span(piece)]);
+            let inputs = self.bound.inputs(rows, x, piece.width)?;
+            let values = self.forward.at(piece.width).run(&inputs, &[&self.output])?;
+            self.as_scores(values.first(), rows.len(), piece.width)
         })?;
-        Ok(parts.concat())
+        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat() })
     }
 
     /// Loss, gradient and scores of `rows[i]` at candidate `x[i * dims..]`, label `labels[i]`.
@@ -239,7 +277,22 @@ impl Pipeline {
         labels: &[usize],
         loss: LossKind,
     ) -> Result<LossGrad, EngineError> {
-        let program = self.program(loss).map_err(EngineError::Request)?;
+        self.loss_grad_on(rows, x, labels, loss, self.options.threads)
+    }
+
+    /// [`Pipeline::loss_grad`] on another number of threads than the declared one, the same bits.
+    ///
+    /// # Errors
+    /// As [`Pipeline::loss_grad`].
+    pub fn loss_grad_on(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        loss: LossKind,
+        threads: usize,
+    ) -> Result<LossGrad, EngineError> {
+        let programs = self.programs(loss).map_err(EngineError::Request)?;
         self.bound.check(rows, x)?;
         if labels.len() != rows.len() {
             return Err(request("as many labels as rows are needed"));
@@ -252,21 +305,27 @@ impl Pipeline {
         }
         let names = self.gradient_outputs();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let parts = self.chunks(rows.len(), |range| {
-            let mut inputs = self.bound.inputs(&rows[range.clone()], &x[self.span(&range)])?;
-            let onehot = self.onehot(&labels[range.clone()])?;
+        let build = |wide: &dyn Program, width| self.narrow(loss, wide, width, &names);
+        let pieces = programs.plan(rows.len(), threads, build);
+        let parts = batch::share(&pieces, threads, |piece| {
+            let (n, width) = (piece.range.len(), piece.width);
+            let (rows, x) = (&rows[piece.range.clone()], &x[self.span(piece)]);
+            let mut inputs = self.bound.inputs(rows, x, width)?;
+            let onehot = self.onehot(&labels[piece.range.clone()], width)?;
             inputs.insert(loss::ONEHOT.to_string(), onehot);
-            let values = program.run(&inputs, &names)?;
-            let [scores, losses, grads @ ..] = values.as_slice() else {
+            let mut values = programs.at(width).run(&inputs, &names)?;
+            if values.len() < 2 {
                 return Err(request("the gradient graph gave no result"));
-            };
-            Ok(LossGrad {
-                scores: self.as_scores(Some(scores), range.len())?,
-                loss: score::floats(losses)?.iter().take(range.len()).copied().collect(),
-                grad: self.bound.gather(grads, range.len())?,
-            })
+            }
+            let grads = values.split_off(2);
+            let mut loss = score::floats(&values[1])?;
+            loss.truncate(n);
+            let scores = self.as_scores(values.first(), n, width)?;
+            Ok(LossGrad { loss, scores, grad: self.bound.gather(grads, n)? })
         })?;
-        let mut all = LossGrad::default();
+        let mut parts = parts.into_iter();
+        let mut all = parts.next().unwrap_or_default();
+        all.grad.reserve(rows.len() * self.bound.dims - all.grad.len());
         for part in parts {
             all.loss.extend(part.loss);
             all.grad.extend(part.grad);
@@ -280,51 +339,75 @@ impl Pipeline {
         [self.output.clone(), loss::LOSS.to_string()].into_iter().chain(grads).collect()
     }
 
-    /// The compiled gradient program, built at its first use.
-    fn program(&self, kind: LossKind) -> Result<&dyn Program, String> {
+    /// The compiled gradient programs, built at their first use.
+    fn programs(&self, kind: LossKind) -> Result<&Ladder, String> {
         let cell = match kind {
             LossKind::CrossEntropy => &self.entropy,
             LossKind::Margin => &self.margin,
             LossKind::Logit => &self.logit,
         };
-        match cell.get_or_init(|| self.build(kind)) {
-            Ok(program) => Ok(program.as_ref()),
-            Err(reason) => Err(reason.clone()),
-        }
+        let build = || {
+            let graph = self.gradient_graph(kind, self.kind, self.options.width)?;
+            let wide = compile(&graph, self.kind, 1).map_err(|e| e.to_string())?;
+            Ok(Ladder::new(wide, self.options.width, self.fixed, &graph))
+        };
+        cell.get_or_init(build).as_ref().map_err(String::clone)
     }
 
-    /// The graph that [`Pipeline::loss_grad`] runs, at the batch width: for looking at it, and
-    /// for benches that run it elsewhere.
+    /// The gradient program of a narrower width, where it gives the bits of the wide one.
+    fn narrow(
+        &self,
+        kind: LossKind,
+        wide: &dyn Program,
+        width: usize,
+        names: &[&str],
+    ) -> Option<Box<dyn Program>> {
+        let graph = self.gradient_graph(kind, self.kind, width).ok()?;
+        let program = compile(&graph, self.kind, 1).ok()?;
+        let label = |range: &std::ops::Range<usize>, inputs: &mut Inputs| {
+            let labels: Vec<usize> = range.clone().map(|i| i % self.options.classes).collect();
+            inputs.insert(loss::ONEHOT.to_string(), self.onehot(&labels, labels.len()).ok()?);
+            Some(())
+        };
+        let (wide, narrow) = ((wide, self.options.width), (program.as_ref(), width));
+        ladder::same_bits(&self.bound, wide, narrow, names, label).map(|()| program)
+    }
+
+    /// The graph that [`Pipeline::loss_grad`] runs for an engine at a batch width: for looking at
+    /// it, and for benches that run it elsewhere.
     ///
     /// # Errors
     /// Why there is no gradient, in words.
-    pub fn gradient_graph(&self, kind: LossKind) -> Result<Graph, String> {
+    pub fn gradient_graph(
+        &self,
+        kind: LossKind,
+        engine: EngineKind,
+        width: usize,
+    ) -> Result<Graph, String> {
         let tap = self.tap.as_ref().map_err(String::clone)?;
-        let rows: Vec<usize> = vec![0; self.options.width];
-        let clean = self.clean(0).repeat(self.options.width);
-        let inputs = self.bound.inputs(&rows, &clean).map_err(|e| e.to_string())?;
+        let rows: Vec<usize> = vec![0; width];
+        let clean = self.clean(0).repeat(width);
+        let inputs = self.bound.inputs(&rows, &clean, width).map_err(|e| e.to_string())?;
         let wrt: Vec<String> = self.bound.free.iter().map(|f| f.input.clone()).collect();
         let offsets = loss::offsets(self.options.classes, self.options.cutoff)?;
         let spec = loss::Spec {
             tap,
             classes: self.options.classes,
-            width: self.options.width,
+            width,
             kind,
             offsets: &offsets,
+            stretch: engine == EngineKind::OnnxRuntime,
         };
-        loss::fused(&self.core, &inputs, &spec, &wrt).map_err(|e| e.to_string())
+        let core = ladder::at_width(&self.core, width);
+        loss::fused(&core, &inputs, &spec, &wrt).map_err(|e| e.to_string())
     }
 
-    fn build(&self, kind: LossKind) -> Result<Box<dyn Program>, String> {
-        compile(&self.gradient_graph(kind)?, self.kind, 1).map_err(|e| e.to_string())
+    fn span(&self, piece: &Piece) -> std::ops::Range<usize> {
+        piece.range.start * self.bound.dims..piece.range.end * self.bound.dims
     }
 
-    fn span(&self, range: &std::ops::Range<usize>) -> std::ops::Range<usize> {
-        range.start * self.bound.dims..range.end * self.bound.dims
-    }
-
-    fn onehot(&self, labels: &[usize]) -> Result<Value, EngineError> {
-        let (width, classes) = (self.options.width, self.options.classes);
+    fn onehot(&self, labels: &[usize], width: usize) -> Result<Value, EngineError> {
+        let classes = self.options.classes;
         let mut data = vec![0.0f32; width * classes];
         for (row, &label) in rows::padded(labels, width).iter().enumerate() {
             data[row * classes + label] = 1.0;
@@ -333,25 +416,21 @@ impl Pipeline {
         tensor.map(Value::F32).ok_or_else(|| request("more labels than a batch holds"))
     }
 
-    fn as_scores(&self, value: Option<&Value>, rows: usize) -> Result<Vec<f32>, EngineError> {
+    fn as_scores(
+        &self,
+        value: Option<&Value>,
+        rows: usize,
+        width: usize,
+    ) -> Result<Vec<f32>, EngineError> {
         let value = value.ok_or_else(|| request("the engine gave no output"))?;
         let column = Column {
             output: &self.output,
             answer: self.options.answer,
             classes: self.options.classes,
             labels: &self.options.label_values,
-            width: self.options.width,
+            width,
         };
         column.scores(value, rows)
-    }
-
-    /// Runs fixed-width chunks, shared by the threads; results come back in order.
-    fn chunks<T: Send>(
-        &self,
-        rows: usize,
-        run: impl Fn(std::ops::Range<usize>) -> Result<T, EngineError> + Sync,
-    ) -> Result<Vec<T>, EngineError> {
-        batch::chunks(rows, self.options.width, self.options.threads, run)
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Builder {
     permuted: BTreeMap<(String, Vec<usize>), String>,
     /// Values that are still to be read under their names.
     reserved: BTreeSet<String>,
+    /// Whether to repeat values by `Resize` where axes would be moved otherwise.
+    pub(crate) stretch: bool,
 }
 
 impl Builder {
@@ -30,7 +32,7 @@ impl Builder {
         }
         let (small, permuted) = (Vec::new(), BTreeMap::new());
         let reserved = BTreeSet::new();
-        Self { graph, shapes, prefix, count: 0, small, permuted, reserved }
+        Self { graph, shapes, prefix, count: 0, small, permuted, reserved, stretch: false }
     }
 
     /// The graph so far.

@@ -61,6 +61,12 @@ impl Window {
         self.strides == self.kernel && self.dilations.iter().all(|&d| d == 1)
     }
 
+    /// Whether they tile the whole input, without padding or a rest.
+    fn fills(&self) -> bool {
+        let whole = |i: usize| self.before[i] == 0 && self.span(i) == self.x[i + 2];
+        self.tiles() && (0..self.rank()).all(whole)
+    }
+
     fn cells(&self) -> usize {
         self.kernel.iter().product()
     }
@@ -70,6 +76,11 @@ impl Window {
 pub(super) fn max(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     let (Some(Some(g)), Some(x)) = (grads.first(), node.inputs.first()) else { return Ok(()) };
     let window = Window::of(t, node)?;
+    if t.stretch && window.fills() {
+        let d = tiled(t, x, &node.outputs[0], g, &window);
+        t.add(x, d);
+        return Ok(());
+    }
     let padded = padded_input(t, x, &window);
     let mut seen: Option<String> = None;
     let mut parts = Vec::with_capacity(window.cells());
@@ -202,6 +213,49 @@ fn shifted(t: &mut Tape, x: &str, window: &Window, offset: &[usize]) -> String {
     let (starts, ends) = (t.ints(&starts), t.ints(&ends));
     let (axes, steps) = (t.ints(&axes), t.ints(&signed(&window.strides)));
     t.op("Slice", &[x, &starts, &ends, &axes, &steps])
+}
+
+/// Windows that fill the input: maxima and cotangents are stretched over their windows, so that
+/// all is done in the layout of the input. Cells that reach the maximum are weighed by their
+/// place, and the heaviest of a window is the first.
+fn tiled(t: &mut Tape, x: &str, y: &str, g: &str, window: &Window) -> String {
+    let rank = window.rank();
+    let maxima = stretched(t, y, window);
+    let hit = t.op("Equal", &[x, &maxima]);
+    let hit = t.op_with("Cast", &[&hit], vec![("to", Attribute::Int(FLOAT))]);
+    let shape = [&[1, 1], &window.x[2..]].concat();
+    let place = |at: &[usize]| {
+        let scan = (0..rank).fold(0, |n, i| n * window.kernel[i] + at[i] % window.kernel[i]);
+        (window.cells() - scan) as f32
+    };
+    let places = walk(&window.x[2..], place);
+    let places = t.floats(&shape, places);
+    let weighed = t.op("Mul", &[&hit, &places]);
+    let ints = |v: &[usize]| Attribute::Ints(signed(v));
+    let window_of =
+        vec![("kernel_shape", ints(&window.kernel)), ("strides", ints(&window.strides))];
+    let top = t.op_with("MaxPool", &[&weighed], window_of);
+    // A window without a hit (it holds NaN) gets nothing: no weight is as low as this.
+    let least = t.scalar(1.0);
+    let top = t.op("Max", &[&top, &least]);
+    let top = stretched(t, &top, window);
+    let first = t.op("Equal", &[&weighed, &top]);
+    let g = stretched(t, g, window);
+    t.keep(&first, &g)
+}
+
+/// One value per window, repeated over its cells.
+fn stretched(t: &mut Tape, y: &str, window: &Window) -> String {
+    let factors = window.kernel.iter().map(|&k| k as f32);
+    let factors: Vec<f32> = [1.0, 1.0].into_iter().chain(factors).collect();
+    let scales = t.floats(&[factors.len()], factors);
+    let words = |v: &str| Attribute::Text(v.to_string());
+    let attributes = vec![
+        ("mode", words("nearest")),
+        ("coordinate_transformation_mode", words("asymmetric")),
+        ("nearest_mode", words("floor")),
+    ];
+    t.op_with("Resize", &[y, "", &scales], attributes)
 }
 
 /// Windows that tile the input: the parts are laid side by side.

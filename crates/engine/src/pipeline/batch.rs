@@ -4,10 +4,10 @@
 //! the model gives) and the sharing of batches by threads. Must never know what a score means.
 //! Called by [`super`].
 
-use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::ladder::Piece;
 use super::narrow::EXACT_INTEGER;
 use super::rows::{padded, pick_rows};
 use super::score::floats;
@@ -159,8 +159,8 @@ impl Bound {
     }
 
     /// A batch of `width` rows: the candidates, the last one repeated.
-    pub fn inputs(&self, rows: &[usize], x: &[f32]) -> Result<Inputs, EngineError> {
-        let filled = padded(rows, self.width);
+    pub fn inputs(&self, rows: &[usize], x: &[f32], width: usize) -> Result<Inputs, EngineError> {
+        let filled = padded(rows, width);
         let mut wide = Vec::new();
         let x = if filled.len() == rows.len() {
             x
@@ -188,11 +188,14 @@ impl Bound {
     }
 
     /// The free coordinates of gradients, one per free input, as `rows x dims`.
-    pub fn gather(&self, grads: &[Value], rows: usize) -> Result<Vec<f32>, EngineError> {
-        if let ([free], [Value::F32(t)]) = (self.free.as_slice(), grads)
+    pub fn gather(&self, mut grads: Vec<Value>, rows: usize) -> Result<Vec<f32>, EngineError> {
+        if let ([free], [Value::F32(_)]) = (self.free.as_slice(), grads.as_slice())
             && free.columns.len() == free.size()
+            && let Some(Value::F32(t)) = grads.pop()
         {
-            return Ok(t.data()[..rows * self.dims].to_vec());
+            let (_, mut data) = t.into_parts();
+            data.truncate(rows * self.dims);
+            return Ok(data);
         }
         let grads = grads.iter().map(floats).collect::<Result<Vec<_>, _>>()?;
         let mut out = Vec::with_capacity(rows * self.dims);
@@ -205,17 +208,15 @@ impl Bound {
     }
 }
 
-/// Runs chunks of `width` rows on `threads` threads; results in order, first error wins.
-pub(super) fn chunks<T: Send>(
-    rows: usize,
-    width: usize,
+/// Runs pieces on `threads` threads; results in order, first error wins.
+pub(super) fn share<T: Send>(
+    pieces: &[Piece],
     threads: usize,
-    run: impl Fn(Range<usize>) -> Result<T, EngineError> + Sync,
+    run: impl Fn(&Piece) -> Result<T, EngineError> + Sync,
 ) -> Result<Vec<T>, EngineError> {
-    let count = rows.div_ceil(width);
-    let range = |i: usize| i * width..((i + 1) * width).min(rows);
+    let count = pieces.len();
     if threads <= 1 || count <= 1 {
-        return (0..count).map(|i| run(range(i))).collect();
+        return pieces.iter().map(run).collect();
     }
     let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Option<Result<T, EngineError>>>> =
@@ -227,8 +228,8 @@ pub(super) fn chunks<T: Send>(
             scope.spawn(|| {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(slot) = done.get(i) else { break };
-                    let result = run(range(i));
+                    let (Some(slot), Some(piece)) = (done.get(i), pieces.get(i)) else { break };
+                    let result = run(piece);
                     if let Ok(mut slot) = slot.lock() {
                         *slot = Some(result);
                     }

@@ -93,7 +93,7 @@ pub(super) fn columns_of(
     if bound.rows == 0 {
         return Err(request("there are no rows"));
     }
-    let inputs = bound.inputs(&[0], &bound.clean[..bound.dims])?;
+    let inputs = bound.inputs(&[0], &bound.clean[..bound.dims], bound.width)?;
     let values = program.run(&inputs, &[output])?;
     let value = values.first().ok_or_else(|| request("the engine gave no output"))?;
     if let Value::Maps(maps) = value {

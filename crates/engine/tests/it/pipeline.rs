@@ -448,3 +448,70 @@ fn a_gradient_is_a_model() {
     };
     assert_eq!(run(&backward), run(read.graph()));
 }
+
+#[test]
+fn a_second_width_gives_the_bits_of_the_first() {
+    for (graph, shape, classes) in [(mlp(), vec![20], 3), (cnn(), vec![1, 28, 28], 10)] {
+        for engine in engines() {
+            let settings = PipelineOptions { engine, ..options(classes, Answer::Logit) };
+            let inputs = rows_of(&shape, 48);
+            let open = || Pipeline::open(&model(&graph), &settings, &inputs).unwrap();
+            let (fresh, worn) = (open(), open());
+            let order: Vec<usize> = (0..48).collect();
+            // Enough padding to bring in the second width, and nothing before it.
+            for _ in 0..16 {
+                bits(&worn, &order, 3, LossKind::Margin);
+            }
+            let whole = bits(&fresh, &order, 48, LossKind::Margin);
+            assert_eq!(whole, bits(&worn, &order, 5, LossKind::Margin), "{engine:?}");
+        }
+    }
+}
+
+#[test]
+fn a_maximum_over_windows_that_fill_the_input_goes_back_alike_on_every_road() {
+    let pool = |k: i64| {
+        vec![
+            ("kernel_shape", Attribute::Ints(vec![k, 2])),
+            ("strides", Attribute::Ints(vec![k, 2])),
+        ]
+    };
+    for (k, height) in [(2, 4), (3, 6)] {
+        let constants = [("w", weights(3, &[2 * 2 * 3, 4]))];
+        let nodes = vec![
+            node("MaxPool", &["x"], &["p"], &pool(k)),
+            node("Flatten", &["p"], &["f"], &[]),
+            node("MatMul", &["f", "w"], &["y"], &[]),
+        ];
+        let graph = open_batch(graph(&[("x", &[1, 2, height, 6])], &constants, nodes));
+        // Few different values, so that most windows have ties.
+        let data = noise(5, 32 * 2 * height * 6).iter().map(|v| (v * 2.0).round()).collect();
+        let inputs = Inputs::from([("x".to_string(), tensor(&[32, 2, height, 6], data))]);
+        let p = Pipeline::open(&model(&graph), &options(4, Answer::Logit), &inputs).unwrap();
+        let rows: Vec<usize> = (0..32).collect();
+        let labels: Vec<usize> = rows.iter().map(|r| r % 4).collect();
+        let x: Vec<f32> = rows.iter().flat_map(|&r| p.clean(r)).copied().collect();
+        let wanted = p.loss_grad(&rows, &x, &labels, LossKind::CrossEntropy).unwrap();
+        let road = |engine| p.gradient_graph(LossKind::CrossEntropy, engine, 32).unwrap();
+        let stretched = road(EngineKind::OnnxRuntime);
+        assert!(stretched.nodes.iter().any(|n| n.op == "Resize"));
+        assert!(!road(EngineKind::Rten).nodes.iter().any(|n| n.op == "Resize"));
+        let mut batch = inputs.clone();
+        let hot = labels.iter().flat_map(|&l| (0..4).map(move |c| f32::from(c == l))).collect();
+        batch.insert("proofmark:onehot".to_string(), tensor(&[32, 4], hot));
+        // The reference has no `Resize` of its own.
+        for engine in [EngineKind::Rten] {
+            let program = compile(&stretched, engine, 1).unwrap();
+            let values = program.run(&batch, &["grad:x"]).unwrap();
+            let Value::F32(grad) = &values[0] else { panic!("no floats") };
+            for (a, b) in grad.data().iter().zip(&wanted.grad) {
+                assert!((a - b).abs() <= 1e-5 * b.abs().max(1.0), "{engine:?}: {a} for {b}");
+            }
+        }
+    }
+}
+
+/// The engines of this build; ONNX Runtime has a test of its own, since loading it changes `auto`.
+fn engines() -> [EngineKind; 2] {
+    [EngineKind::Rten, EngineKind::Reference]
+}
