@@ -118,8 +118,10 @@ pub fn run(
     }
     let pending: Vec<usize> =
         rows.iter().copied().filter(|row| !decided.contains_key(row)).collect();
+    let alone = case.oracle.alone();
+    let crew = Crew { shared: alone.as_deref(), clean: &clean, suite, budgets };
     for chunk in pending.chunks(CHUNK) {
-        for record in run_chunk(case, &clean, suite, budgets, chunk, ctx)? {
+        for record in crew.run(case, chunk, ctx)? {
             on_row(&record);
             decided.insert(record.point.index as usize, record);
         }
@@ -215,6 +217,54 @@ struct Desk {
     settled: BTreeMap<usize, Option<Witness>>,
 }
 
+/// What all rows of a run share.
+struct Crew<'a> {
+    /// The target for several threads at once.
+    shared: Option<&'a dyn Oracle>,
+    clean: &'a Clean,
+    suite: &'a Suite,
+    budgets: &'a [f64],
+}
+
+impl Crew<'_> {
+    /// Attacks rows, dealt out to threads where there are rows enough: a row's result depends on
+    /// the row alone, so it does not matter who works it.
+    fn run(
+        &self,
+        case: &Case<'_>,
+        rows: &[usize],
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<RowRecord>, HarnessError> {
+        let hands = case.oracle.threads().min(rows.len() / SHARD_MIN);
+        let work = |case: &Case<'_>, rows: &[usize]| {
+            run_chunk(case, self.clean, self.suite, self.budgets, rows, ctx)
+        };
+        let mut records = match self.shared.filter(|_| hands > 1) {
+            None => work(case, rows)?,
+            Some(oracle) => {
+                let case = Case { oracle, ..*case };
+                let dealt: Vec<Vec<usize>> = (0..hands)
+                    .map(|hand| rows.iter().copied().skip(hand).step_by(hands).collect())
+                    .collect();
+                let (case, work) = (&case, &work);
+                let parts = std::thread::scope(|scope| {
+                    let start = |rows: Vec<usize>| scope.spawn(move || work(case, &rows));
+                    let started: Vec<_> = dealt.into_iter().map(start).collect();
+                    let each = started.into_iter().map(std::thread::ScopedJoinHandle::join);
+                    let each = each.map(|r| r.unwrap_or_else(|p| std::panic::resume_unwind(p)));
+                    each.collect::<Result<Vec<_>, _>>()
+                })?;
+                let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+                (0..rows.len()).filter_map(|at| parts[at % hands].next()).collect()
+            }
+        };
+        if let Some(second) = case.second {
+            dispute(case, second, &mut records)?;
+        }
+        Ok(records)
+    }
+}
+
 fn run_chunk(
     case: &Case<'_>,
     clean: &Clean,
@@ -236,12 +286,7 @@ fn run_chunk(
     for index in 0..budgets.len() {
         run_budget(case, clean, suite, budgets, index, &mut desks, ctx)?;
     }
-    let mut records: Vec<RowRecord> =
-        desks.into_iter().map(|desk| record(case, clean, budgets, desk)).collect();
-    if let Some(second) = case.second {
-        dispute(case, second, &mut records)?;
-    }
-    Ok(records)
+    Ok(desks.into_iter().map(|desk| record(case, clean, budgets, desk)).collect())
 }
 
 /// One budget: every stage of the suite on the rows that still stand under this budget.
@@ -383,6 +428,9 @@ fn dispute(
 
 /// Rows worked on together: bounds the memory of an attack's state; no result depends on it.
 const CHUNK: usize = 256;
+
+/// Rows that are worth a thread of their own: fewer fill half a batch at most.
+const SHARD_MIN: usize = 16;
 
 #[cfg(test)]
 mod tests;

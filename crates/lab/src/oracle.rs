@@ -61,4 +61,13 @@ pub trait Oracle: Send + Sync {
         labels: &[usize],
         loss: Loss,
     ) -> Result<LossGrad, OracleError>;
+    /// Threads that a call uses at most.
+    fn threads(&self) -> usize {
+        1
+    }
+    /// The same target, each call of which stays on the calling thread, so that [`Oracle::threads`]
+    /// callers may ask at once; `None` where that brings nothing. The answers are the same.
+    fn alone(&self) -> Option<Box<dyn Oracle + '_>> {
+        None
+    }
 }

@@ -11,6 +11,9 @@
 use proofmark_schema::system::{Norm, Scale};
 
 mod ball;
+mod cell;
+
+pub use cell::Cell;
 
 /// What the deployed system can hold in one coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

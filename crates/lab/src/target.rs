@@ -34,6 +34,7 @@ pub struct Target {
     kind: OutputKind,
     rows: usize,
     names: Vec<String>,
+    threads: usize,
 }
 
 /// Why a declaration and a model do not make a target.
@@ -132,7 +133,8 @@ impl Target {
         if declared > 0 && pipeline.dims() != declared {
             return Err(TargetError::Unreached { declared, reach: pipeline.dims() });
         }
-        Ok(Self { pipeline, columns, kind: asset.output.kind, rows: binding.n, names })
+        let (kind, threads) = (asset.output.kind, options.threads.max(1));
+        Ok(Self { pipeline, columns, kind, rows: binding.n, names, threads })
     }
 
     /// Names of the free coordinates, in order; empty when nothing is mutable.
@@ -173,11 +175,14 @@ impl Target {
             _ if width == classes => scores.to_vec(),
             _ => return None,
         };
-        Some(self.by_class(&wide))
+        Some(self.by_class(wide))
     }
 
     /// From the order of the output's columns to that of the data's classes.
-    fn by_class(&self, scores: &[f32]) -> Vec<f32> {
+    fn by_class(&self, scores: Vec<f32>) -> Vec<f32> {
+        if self.columns.iter().enumerate().all(|(class, &column)| class == column) {
+            return scores;
+        }
         let rows = scores.chunks(self.columns.len());
         rows.flat_map(|row| self.columns.iter().map(move |&c| row[c])).collect()
     }
@@ -197,8 +202,7 @@ impl Oracle for Target {
         self.pipeline.clean(row)
     }
     fn scores(&self, rows: &[usize], x: &[f32]) -> Result<Vec<f32>, OracleError> {
-        let scores = self.pipeline.scores(rows, x).map_err(failed)?;
-        Ok(self.by_class(&scores))
+        self.scores_on(rows, x, self.threads)
     }
     fn gradient(&self) -> Result<(), String> {
         self.pipeline.gradient()
@@ -210,14 +214,77 @@ impl Oracle for Target {
         labels: &[usize],
         loss: Loss,
     ) -> Result<LossGrad, OracleError> {
+        self.loss_grad_on(rows, x, labels, loss, self.threads)
+    }
+    fn threads(&self) -> usize {
+        self.threads
+    }
+    fn alone(&self) -> Option<Box<dyn Oracle + '_>> {
+        Some(Box::new(Alone(self)))
+    }
+}
+
+impl Target {
+    fn scores_on(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        threads: usize,
+    ) -> Result<Vec<f32>, OracleError> {
+        let scores = self.pipeline.scores_on(rows, x, threads).map_err(failed)?;
+        Ok(self.by_class(scores))
+    }
+
+    fn loss_grad_on(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        loss: Loss,
+        threads: usize,
+    ) -> Result<LossGrad, OracleError> {
         let labels: Vec<usize> = labels.iter().map(|&l| self.columns[l]).collect();
         let kind = match loss {
             Loss::CrossEntropy => LossKind::CrossEntropy,
             Loss::Margin => LossKind::Margin,
         };
-        let answer = self.pipeline.loss_grad(rows, x, &labels, kind).map_err(failed)?;
-        let scores = self.by_class(&answer.scores);
+        let answer = self.pipeline.loss_grad_on(rows, x, &labels, kind, threads);
+        let answer = answer.map_err(failed)?;
+        let scores = self.by_class(answer.scores);
         Ok(LossGrad { loss: answer.loss, grad: answer.grad, scores })
+    }
+}
+
+/// A target that is asked by several threads at once.
+struct Alone<'a>(&'a Target);
+
+impl Oracle for Alone<'_> {
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+    fn dims(&self) -> usize {
+        self.0.dims()
+    }
+    fn classes(&self) -> usize {
+        self.0.classes()
+    }
+    fn clean(&self, row: usize) -> &[f32] {
+        self.0.clean(row)
+    }
+    fn scores(&self, rows: &[usize], x: &[f32]) -> Result<Vec<f32>, OracleError> {
+        self.0.scores_on(rows, x, 1)
+    }
+    fn gradient(&self) -> Result<(), String> {
+        self.0.gradient()
+    }
+    fn loss_grad(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
+        self.0.loss_grad_on(rows, x, labels, loss, 1)
     }
 }
 

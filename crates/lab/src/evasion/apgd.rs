@@ -29,6 +29,7 @@ use super::noise::displacement;
 use super::{Attack, Needs, Rank, Settings};
 use crate::harness::{Arena, ArenaError, Reach};
 use crate::oracle::Loss;
+use crate::space::Cell;
 use crate::stream::Stream;
 
 /// Auto-PGD on one loss.
@@ -90,7 +91,8 @@ impl Apgd {
         if seats.is_empty() {
             return Ok(());
         }
-        let points: Vec<f32> = climbers.iter().flat_map(|c| &c.x).copied().collect();
+        let mut points = Vec::with_capacity(seats.len() * arena.dims());
+        climbers.iter().for_each(|c| points.extend_from_slice(&c.x));
         let slopes = arena.slopes(&seats, &points, self.loss)?;
         let grads = slopes.grad.chunks(arena.dims());
         for ((climber, &loss), grad) in climbers.iter_mut().zip(&slopes.loss).zip(grads) {
@@ -156,6 +158,8 @@ impl Attack for Apgd {
 /// State of one row.
 struct Climber {
     seat: usize,
+    /// What the budget leaves, for L-inf.
+    cell: Option<Cell>,
     x: Vec<f32>,
     old: Vec<f32>,
     grad: Vec<f32>,
@@ -186,6 +190,7 @@ impl Climber {
         let x = space.project(clean, &wished, eps, norm);
         Self {
             seat,
+            cell: (norm == Norm::Linf).then(|| space.cell(clean, eps)),
             old: x.clone(),
             best: x.clone(),
             x,
@@ -203,6 +208,12 @@ impl Climber {
 
     /// Equations of algorithm 1: a projected gradient step, then momentum, projected again.
     fn step(&mut self, arena: &Arena<'_>, first: bool) {
+        if let Some(cell) = &self.cell {
+            let weight = if first { 1.0 } else { MOMENTUM };
+            stride(cell, &self.x, &mut self.old, &self.grad, self.length, weight);
+            std::mem::swap(&mut self.x, &mut self.old);
+            return;
+        }
         let (space, clean, eps, norm) =
             (arena.space(), arena.clean(self.seat), arena.eps(), arena.norm());
         let direction = steepest(space, &self.grad, norm);
@@ -221,7 +232,8 @@ impl Climber {
     }
 
     fn note(&mut self, loss: f32, grad: &[f32], start: bool) {
-        self.grad = grad.to_vec();
+        self.grad.clear();
+        self.grad.extend_from_slice(grad);
         if start || loss > self.best_loss {
             self.best_loss = loss;
             self.best.clone_from(&self.x);
@@ -257,6 +269,20 @@ impl Climber {
         let gain = f64::from(last - first);
         let floor = GAIN_FLOOR * (1.0 + f64::from(last.abs()));
         (gain > floor).then(|| f64::from(last - tenth) / gain)
+    }
+}
+
+/// [`Climber::step`] for L-inf, coordinate by coordinate: the point before the last one, `old`, is
+/// replaced by the next one. The same arithmetic in the same order.
+fn stride(cell: &Cell, x: &[f32], old: &mut [f32], grad: &[f32], length: f64, weight: f64) {
+    for (i, ((&x, old), &g)) in x.iter().zip(old).zip(grad).enumerate() {
+        let unit = cell.unit(i);
+        let slope = f64::from(g) * unit;
+        let sign = if slope.is_finite() && slope != 0.0 { slope.signum() } else { 0.0 };
+        let x = f64::from(x);
+        let plain = f64::from(cell.project(i, x + length * (sign * unit)));
+        let wished = x + weight * (plain - x) + (1.0 - weight) * (x - f64::from(*old));
+        *old = cell.project(i, wished);
     }
 }
 

@@ -218,3 +218,42 @@ proptest! {
         prop_assert!(gap(&near) <= gap(&rival) + 1e-5, "{} {}", gap(&near), gap(&rival));
     }
 }
+
+proptest! {
+    /// The prepared projection gives the bits of the general one.
+    #[test]
+    fn a_cell_projects_like_the_space(
+        scale in any_scale(),
+        clean in prop::array::uniform4(-1.0f32..30000.0),
+        snapped in any::<bool>(),
+        gap in any::<bool>(),
+        wished in prop::collection::vec(prop::array::uniform4(-3.0e4f64..3.0e4), 1..8),
+        near in -6i32..2,
+        eps in prop::sample::select(vec![0.0, 1e-3, 0.02, 1.0, 4.0, 300.0, f64::INFINITY]),
+    ) {
+        let space = mixed(scale);
+        let mut clean = clean.map(|c| if snapped { c.round() } else { c });
+        clean[1] /= 30000.0;
+        if gap {
+            clean[2] = f32::NAN;
+        }
+        let cell = space.cell(&clean, eps);
+        for wished in wished {
+            let each = wished.iter().zip(&clean).enumerate();
+            // Near the clean point, where roundings matter, and far from it.
+            let x: Vec<f64> = each
+                .map(|(i, (w, &c))| f64::from(c) + w * 10f64.powi(near - i as i32))
+                .collect();
+            let wanted = space.project(&clean, &x, eps, Norm::Linf);
+            for (i, wanted) in wanted.into_iter().enumerate() {
+                prop_assert_eq!(cell.project(i, x[i]).to_bits(), wanted.to_bits(), "{} {}", i, x[i]);
+            }
+        }
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, 1.0] {
+            let wanted = space.project(&clean, &[odd; 4], eps, Norm::Linf);
+            for (i, wanted) in wanted.into_iter().enumerate() {
+                prop_assert_eq!(cell.project(i, odd).to_bits(), wanted.to_bits(), "{} {}", i, odd);
+            }
+        }
+    }
+}
