@@ -87,6 +87,8 @@ pub const ML: &str = "ai.onnx.ml";
 pub const OWN: &str = "ai.proofmark";
 /// The attribute of `TreeEnsemble` in our own domain.
 pub const TREES: &str = "trees";
+/// The attribute of `CategoryHash` in our own domain: the hashes whose places are the codes.
+pub const HASHES: &str = "hashes";
 
 impl Graph {
     /// Opset of a domain.

@@ -16,7 +16,13 @@ use thiserror::Error;
 
 use crate::graph::{Attribute, Dim, Graph, ML, Node, ValueInfo};
 use crate::reference;
+use crate::trees::TreeError;
+use crate::trees::import::ImportError;
 use crate::value::{DType, Tensor, Value};
+
+mod open;
+
+pub use open::Hints;
 
 /// Opsets of `ai.onnx` whose meaning the kernels know.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
@@ -37,6 +43,15 @@ pub struct Model {
 #[derive(Debug, Error)]
 #[allow(missing_docs)] // the messages say it
 pub enum LoadError {
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
+    Trees(#[from] TreeError),
+    #[error(
+        "base margin, objective, classes and columns are said of dumps of trees only; this file \
+         holds them itself"
+    )]
+    Hints,
     #[error("the file is not an ONNX model: {0}; export it again or check the download")]
     Wire(#[from] WireError),
     #[error("{0}")]
@@ -145,7 +160,7 @@ impl Model {
     pub fn producer(&self) -> &str {
         &self.producer
     }
-    /// Version of the file format.
+    /// Version of the ONNX file format; 0 for a file of another kind.
     pub fn ir_version(&self) -> i64 {
         self.ir_version
     }

@@ -30,7 +30,8 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// Operators of our own domain.
-const OURS: &[(&str, Build)] = &[("TreeEnsemble", ensemble::ensemble)];
+const OURS: &[(&str, Build)] =
+    &[("CategoryHash", ensemble::category_hash_of), ("TreeEnsemble", ensemble::ensemble)];
 
 /// Operators of `ai.onnx`.
 const PLAIN: &[(&str, Build)] = &[

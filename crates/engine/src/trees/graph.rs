@@ -1,15 +1,15 @@
 //! An ensemble as a graph.
 //!
 //! Owns the form: one matrix of numbers, one input per column of texts, one node of our own
-//! domain. Texts become codes by `LabelEncoder`, so nothing but the ensemble itself is of our own
-//! making. Called by the loader of models, and by whoever looks for the ensemble in a graph.
+//! domain. Texts become codes by `LabelEncoder`, or by their hash where the file holds hashes.
+//! Called by the loader of models, and by whoever looks for the ensemble in a graph.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::import::onnx;
 use super::{Arithmetic, Branch, Categories, Ensemble, Labels, TreeError};
-use crate::graph::{Attribute, Dim, Graph, ML, Node, OWN, TREES, ValueInfo};
+use crate::graph::{Attribute, Dim, Graph, HASHES, ML, Node, OWN, TREES, ValueInfo};
 use crate::value::DType;
 
 /// Name of the input that holds the columns of numbers.
@@ -28,8 +28,7 @@ const TEXTS_MAX: usize = 1 << 12;
 /// What keeps the ensemble from being run.
 pub fn graph(ensemble: Ensemble) -> Result<Graph, TreeError> {
     ensemble.compile()?;
-    let texts: Vec<usize> =
-        (0..ensemble.columns).filter(|&c| texts(&ensemble, c).is_some()).collect();
+    let texts: Vec<usize> = (0..ensemble.columns).filter(|&c| textual(&ensemble, c)).collect();
     if texts.len() > TEXTS_MAX {
         let what = format!("{} columns of texts exceed the limit of {TEXTS_MAX}", texts.len());
         return Err(TreeError::Size { what });
@@ -102,49 +101,53 @@ fn node(
     Node { name, op: op.into(), domain: domain.into(), inputs, outputs, attributes }
 }
 
-/// The texts of a column's categories, in the order of their codes.
-fn texts(e: &Ensemble, column: usize) -> Option<Vec<&str>> {
-    match e.categories.get(column)?.as_ref()? {
-        Categories::Texts(texts) => Some(texts.iter().map(String::as_str).collect()),
-        Categories::Hashes(hashes) if hashes.iter().all(|(_, text)| !text.is_empty()) => {
-            Some(hashes.iter().map(|(_, text)| text.as_str()).collect())
-        }
-        Categories::Hashes(_) | Categories::Codes => None,
-    }
+/// Whether the categories of a column are texts.
+fn textual(e: &Ensemble, column: usize) -> bool {
+    let held = e.categories.get(column).and_then(Option::as_ref);
+    matches!(held, Some(Categories::Texts(_) | Categories::Hashes(_)))
 }
 
 /// An input of texts and its codes; a text that the file does not hold has none (NaN).
 fn encode(graph: &mut Graph, e: &Ensemble, column: usize, dtype: DType) -> String {
-    let taken = graph.names().into_iter().map(str::to_string).collect::<Vec<_>>();
+    let taken: Vec<String> = graph.names().into_iter().map(str::to_string).collect();
+    let code_of = |name: &str| format!("{name}/code");
     let free = |name: &String| {
-        !name.is_empty() && !taken.contains(name) && !RESERVED.contains(&name.as_str())
+        let new = |n: &String| !taken.contains(n) && !RESERVED.contains(&n.as_str());
+        !name.is_empty() && new(name) && new(&code_of(name))
     };
     let name = e.names.get(column).cloned().filter(free);
     let name = name.unwrap_or_else(|| format!("column {column}"));
     graph.inputs.push(ValueInfo { dtype: Some(DType::Str), ..matrix(&name, dtype, 1) });
-    let keys: Vec<String> =
-        texts(e, column).unwrap_or_default().into_iter().map(String::from).collect();
-    let codes = (0..keys.len()).map(|i| i as f32).collect();
-    let attributes = [
-        ("keys_strings".to_string(), Attribute::Texts(keys)),
-        ("values_floats".to_string(), Attribute::Floats(codes)),
-        ("default_float".to_string(), Attribute::Float(f32::NAN)),
-    ];
-    let code = format!("{name}/code");
-    graph.nodes.push(node(
-        ML,
-        "LabelEncoder",
-        vec![name.clone()],
-        vec![code.clone()],
-        attributes.into(),
-    ));
+    let code = code_of(&name);
+    let (domain, op, attributes) = coder(e, column);
+    graph.nodes.push(node(domain, op, vec![name], vec![code.clone()], attributes));
     if dtype != DType::F64 {
         return code;
     }
-    let wide = format!("{name}/code as double");
+    let wide = format!("{code} as double");
     let to = [("to".to_string(), Attribute::Int(i64::from(crate::write::code(DType::F64))))];
     graph.nodes.push(node("", "Cast", vec![code], vec![wide.clone()], to.into()));
     wide
+}
+
+/// The operator that turns texts into codes.
+fn coder(e: &Ensemble, column: usize) -> (&'static str, &'static str, BTreeMap<String, Attribute>) {
+    match e.categories.get(column) {
+        Some(Some(Categories::Texts(texts))) => {
+            let codes = (0..texts.len()).map(|i| i as f32).collect();
+            let attributes = [
+                ("keys_strings".to_string(), Attribute::Texts(texts.clone())),
+                ("values_floats".to_string(), Attribute::Floats(codes)),
+                ("default_float".to_string(), Attribute::Float(f32::NAN)),
+            ];
+            (ML, "LabelEncoder", attributes.into())
+        }
+        Some(Some(Categories::Hashes(hashes))) => {
+            let hashes = hashes.iter().map(|&(hash, _)| hash as i64).collect();
+            (OWN, "CategoryHash", [(HASHES.to_string(), Attribute::Ints(hashes))].into())
+        }
+        _ => (OWN, "CategoryHash", BTreeMap::new()),
+    }
 }
 
 const RESERVED: &[&str] = &[FEATURES, MARGIN, LABEL, "probabilities", "scores", "value", "columns"];

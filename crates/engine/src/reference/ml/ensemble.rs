@@ -1,13 +1,16 @@
 //! `ai.proofmark.TreeEnsemble`: an ensemble read from its own file.
 //!
-//! Owns the operator of our own domain: one matrix in; label (of classifiers), answers and margins
-//! out. It computes as the library does that trained the ensemble. Called by the registry.
+//! Owns the operators of our own domain: one matrix in; label (of classifiers), answers and margins
+//! out; and the codes of texts of which a file holds the hashes only. It computes as the library does that trained the ensemble. Called by the registry.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use proofmark_formats::catboost::category_hash;
 
 use super::rows;
 use super::scores::{Choice, Labels, arg_max};
-use crate::graph::{Attribute, TREES};
+use crate::graph::{Attribute, HASHES, TREES};
 use crate::reference::Precision;
 use crate::reference::float::Float;
 use crate::reference::op::{
@@ -88,4 +91,21 @@ fn answers<S: Float>(
     values.push(S::wrap(tensor(vec![n, width], out)?));
     values.push(S::wrap(tensor(vec![n, e.outputs], margins)?));
     Ok(values)
+}
+
+/// `CategoryHash`: the place of a text's CatBoost hash among the attribute's, NaN without one.
+pub fn category_hash_of(spec: &Spec) -> Result<Kernel, OpError> {
+    let hashes = spec.ints(HASHES)?.ok_or_else(|| wrong(HASHES, "is missing"))?;
+    let places: HashMap<i64, f32> =
+        hashes.iter().enumerate().map(|(i, &hash)| (hash, i as f32)).collect();
+    Ok(Box::new(move |args| {
+        let Value::Str(texts) = args.required(0)? else {
+            return Err(mistyped(0, args.required(0)?, "text"));
+        };
+        let code = |text: &String| {
+            let hash = i64::from(category_hash(text.as_bytes()));
+            places.get(&hash).copied().unwrap_or(f32::NAN)
+        };
+        Ok(vec![Value::F32(texts.map(code))])
+    }))
 }
