@@ -12,6 +12,8 @@ use crate::pipeline::{Answer, LossKind};
 use crate::reference::RunError;
 use crate::value::{DType, Inputs};
 
+mod single;
+
 /// Name of the input that holds the labels, `(rows, classes)`, one 1 per row.
 pub const ONEHOT: &str = "proofmark:onehot";
 /// Name of the output that holds the loss per row.
@@ -262,7 +264,9 @@ fn search(graph: &Graph, output: &str, answer: Answer, columns: usize) -> Option
             "Softmax" if probability => return Some(before(node, Form::Logits)),
             "Sigmoid" if probability && columns == 1 => return Some(before(node, Form::Logits)),
             "Sigmoid" if probability => return Some(before(node, Form::LogSigmoid)),
-            "Concat" if probability && columns == 2 => return pair(graph, node),
+            "Concat" if probability && columns == 2 => {
+                return pair(graph, node).or_else(|| single::found(graph, node));
+            }
             "Div" if probability => {
                 let total = node.inputs.get(1)?;
                 if !is_sum_of(graph, total, input) {

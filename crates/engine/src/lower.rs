@@ -14,6 +14,10 @@ use crate::value::{DType, Inputs, Value};
 
 mod batch_norm;
 mod classical;
+mod known;
+
+#[cfg(test)]
+pub(crate) use classical::svm::SWEEPS as SVM_SWEEPS;
 
 /// Elements of a folded constant: beyond it a graph would grow by what it can compute.
 const FOLDED_ELEMENTS_MAX: usize = 1 << 22;
@@ -30,6 +34,8 @@ pub fn lower(graph: &Graph) -> Graph {
     remove_identities(&mut graph);
     fold_constants(&mut graph);
     classical::lower(&mut graph);
+    let types = known(&graph);
+    known::truths(&mut graph, &types);
     fold_constants(&mut graph);
     batch_norm::fold(&mut graph);
     remove_identities(&mut graph);
@@ -135,7 +141,7 @@ fn known(graph: &Graph) -> BTreeMap<String, Known> {
         all.insert(name.clone(), Known { dtype: v.dtype(), rank: Some(v.shape().len()) });
     }
     for node in &graph.nodes {
-        let outputs = follow(node, &all);
+        let outputs = follow(graph, node, &all);
         for (name, k) in node.outputs.iter().zip(outputs) {
             all.insert(name.clone(), k);
         }
@@ -143,7 +149,7 @@ fn known(graph: &Graph) -> BTreeMap<String, Known> {
     all
 }
 
-fn follow(node: &Node, all: &BTreeMap<String, Known>) -> Vec<Known> {
+fn follow(graph: &Graph, node: &Node, all: &BTreeMap<String, Known>) -> Vec<Known> {
     let of = |i: usize| node.inputs.get(i).and_then(|n| all.get(n)).copied().unwrap_or_default();
     let x = of(0);
     let float = |rank| Known { dtype: Some(DType::F32), rank };
@@ -152,10 +158,10 @@ fn follow(node: &Node, all: &BTreeMap<String, Known>) -> Vec<Known> {
             "Scaler" | "Normalizer" => vec![float(x.rank)],
             "Imputer" | "Binarizer" => vec![x],
             "OneHotEncoder" => vec![float(x.rank.map(|r| r + 1))],
-            "FeatureVectorizer" | "LinearRegressor" | "TreeEnsembleRegressor" => {
+            "FeatureVectorizer" | "LinearRegressor" | "SVMRegressor" | "TreeEnsembleRegressor" => {
                 vec![float(Some(2))]
             }
-            "LinearClassifier" | "TreeEnsembleClassifier" => {
+            "LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier" => {
                 vec![Known { dtype: None, rank: Some(1) }, float(Some(2))]
             }
             "ArrayFeatureExtractor" => vec![Known { rank: x.rank.map(|r| r.max(2)), ..x }],
@@ -163,7 +169,7 @@ fn follow(node: &Node, all: &BTreeMap<String, Known>) -> Vec<Known> {
         };
     }
     if !node.domain.is_empty() {
-        return Vec::new();
+        return if node.op == "CDist" { vec![float(Some(2))] } else { Vec::new() };
     }
     let widest = || {
         let ranks = (0..node.inputs.len()).map(|i| of(i).rank);
@@ -181,8 +187,7 @@ fn follow(node: &Node, all: &BTreeMap<String, Known>) -> Vec<Known> {
         "Concat" | "Relu" | "Sigmoid" | "Tanh" | "Softmax" | "Identity" | "Dropout" | "Clip"
         | "Exp" | "Log" | "Sqrt" | "Abs" | "Neg" | "Slice" | "Transpose" => vec![x],
         "Flatten" | "Gemm" => vec![Known { dtype: x.dtype, rank: Some(2) }],
-        "Reshape" => vec![Known { dtype: x.dtype, rank: None }],
-        _ => Vec::new(),
+        _ => known::plain(graph, node, all),
     }
 }
 

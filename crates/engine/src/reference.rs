@@ -31,9 +31,11 @@ mod unary;
 mod window;
 
 pub(crate) use float::Float;
+pub(crate) use ml::svm;
 use op::{Args, Kernel};
 pub use op::{ELEMENTS_MAX, OpError};
 pub(crate) use op::{Spec, wrong};
+pub(crate) use registry::MICROSOFT;
 pub use shape::constant_value;
 
 /// The arithmetic of a program.

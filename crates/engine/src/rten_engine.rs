@@ -156,6 +156,14 @@ fn refuse_node(node: &Node) -> Result<(), EngineError> {
     {
         return Err(unsupported(format!("a cast to f64 or text (`{label}`)")));
     }
+    if node.op == "Cast"
+        && node.attributes.get("to")
+            == Some(&Attribute::Int(i64::from(crate::write::code(DType::Bool))))
+    {
+        return Err(unsupported(format!(
+            "a cast to truth values cuts fractions there (`{label}`)"
+        )));
+    }
     for value in node.attributes.values() {
         if let Attribute::Tensor(value) = value {
             refuse_value(&label, value)?;

@@ -1,11 +1,14 @@
-//! The numeric operators of `ai.onnx.ml` in plain ONNX.
+//! The numeric operators of `ai.onnx.ml`, and `CDist` of `com.microsoft`, in plain ONNX.
 //!
 //! Owns one rewrite per operator, each exact; what it cannot prove to be exact stays. Called by
 //! `lower`.
 
 use super::{Known, known, plain};
 use crate::graph::{Attribute, Graph, ML, Node};
+use crate::reference::MICROSOFT;
 use crate::value::{DType, Tensor, Value};
+
+pub(crate) mod svm;
 
 /// ONNX codes of element types, for `Cast`.
 const FLOAT: i64 = 1;
@@ -18,11 +21,15 @@ const OPSET_EQUAL: i64 = 11;
 /// What is rewritten, and the first opset of `ai.onnx` that has the operators it takes.
 pub(super) const REWRITTEN: &[(&str, i64)] = &[
     ("ArrayFeatureExtractor", 1),
+    ("Binarizer", OPSET_WHERE),
+    ("CDist", OPSET_WHERE),
     ("Imputer", OPSET_EQUAL),
     ("LinearClassifier", OPSET_EQUAL),
     ("LinearRegressor", 1),
     ("Normalizer", OPSET_EQUAL),
     ("OneHotEncoder", OPSET_WHERE),
+    ("SVMClassifier", OPSET_WHERE),
+    ("SVMRegressor", OPSET_WHERE),
     ("Scaler", 1),
 ];
 
@@ -33,7 +40,11 @@ pub(super) fn lower(graph: &mut Graph) {
     for node in std::mem::take(&mut graph.nodes) {
         let x = node.inputs.first().and_then(|n| known.get(n)).copied().unwrap_or_default();
         let mut rewrite = Rewrite { graph, node: &node, nodes: Vec::new() };
-        let done = node.domain == ML && rewrite.node(x).is_some();
+        let ours = match node.op.as_str() {
+            "CDist" => node.domain == MICROSOFT,
+            _ => node.domain == ML,
+        };
+        let done = ours && rewrite.node(x).is_some();
         let made = rewrite.nodes;
         if done { nodes.extend(made) } else { nodes.push(node) }
     }
@@ -60,6 +71,10 @@ impl Rewrite<'_> {
             "ArrayFeatureExtractor" => self.extractor(x),
             "LinearRegressor" => self.regressor(x),
             "LinearClassifier" => self.classifier(x, opset),
+            "SVMClassifier" => self.svm_classifier(x),
+            "SVMRegressor" => self.svm_regressor(x),
+            "CDist" => self.distances(x),
+            "Binarizer" => self.binarizer(x),
             _ => None,
         }
     }
@@ -270,18 +285,23 @@ impl Rewrite<'_> {
         self.product(x, targets, &output)
     }
 
-    fn classifier(&mut self, x: Known, opset: i64) -> Option<()> {
-        let targets = self.floats("intercepts")?.len();
-        let labels = match (
+    /// Class labels of a classifier.
+    fn labels(&self) -> Option<Value> {
+        match (
             self.node.attributes.get("classlabels_ints"),
             self.node.attributes.get("classlabels_strings"),
         ) {
             (_, Some(Attribute::Texts(t))) if !t.is_empty() => {
-                Value::Str(Tensor::vector(t.clone()))
+                Some(Value::Str(Tensor::vector(t.clone())))
             }
-            (Some(Attribute::Ints(i)), _) => Value::I64(Tensor::vector(i.clone())),
-            _ => return None,
-        };
+            (Some(Attribute::Ints(i)), _) => Some(Value::I64(Tensor::vector(i.clone()))),
+            _ => None,
+        }
+    }
+
+    fn classifier(&mut self, x: Known, opset: i64) -> Option<()> {
+        let targets = self.floats("intercepts")?.len();
+        let labels = self.labels()?;
         if labels.len() != targets.max(2) {
             return None;
         }

@@ -162,7 +162,7 @@ fn row_count(inputs: &Inputs) -> Result<usize, EngineError> {
 /// Loss and gradient of every row with respect to every float input.
 ///
 /// The declared output is the first float one; it is read as probabilities when it is a softmax
-/// or a sigmoid, else as logits.
+/// or a sigmoid, or when its columns are shares of one for the first rows, else as logits.
 ///
 /// # Errors
 /// As [`Pipeline::open`] and [`Pipeline::loss_grad`].
@@ -186,14 +186,17 @@ pub fn gradient_of(
     let (values, _) = run_batched(
         model,
         EngineKind::Reference,
-        &one_row(inputs)?,
+        &first_rows(inputs)?,
         options.output.as_slice(),
         options.width,
     )?;
-    let columns = values.first().map_or(0, Value::len);
+    let columns =
+        values.first().map_or(0, |v| v.len() / v.shape().first().map_or(1, |&n| n.max(1)));
     options.classes = columns.max(2);
     let tail = options.output.as_deref().and_then(|o| last_op(&graph, o));
-    if matches!(tail, Some("Softmax" | "Sigmoid" | "ZipMap" | "Div" | "Concat")) {
+    if matches!(tail, Some("Softmax" | "Sigmoid" | "ZipMap" | "Div" | "Concat"))
+        || values.first().is_some_and(|v| shares(v, columns))
+    {
         options.answer = Answer::Probability;
     }
     let pipeline = Pipeline::open(model, &options, inputs)?;
@@ -238,10 +241,26 @@ fn last_op<'a>(graph: &'a Graph, value: &str) -> Option<&'a str> {
     }
 }
 
-fn one_row(inputs: &Inputs) -> Result<Inputs, EngineError> {
+/// Rows that are asked what an output holds.
+const ASKED_ROWS: usize = 8;
+/// How far shares of one may sum from one.
+const SHARES_NEAR: f64 = 1e-4;
+
+/// Whether every row of two or more columns holds shares of one.
+fn shares(values: &Value, columns: usize) -> bool {
+    let Some(flat) = values.to_f64s().filter(|_| columns > 1) else { return false };
+    flat.chunks(columns).all(|row| {
+        row.iter().all(|p| (0.0..=1.0 + SHARES_NEAR).contains(p))
+            && (row.iter().sum::<f64>() - 1.0).abs() <= SHARES_NEAR
+    })
+}
+
+fn first_rows(inputs: &Inputs) -> Result<Inputs, EngineError> {
     let mut out = Inputs::new();
     for (name, value) in inputs {
-        let row = pick_rows(value, &[0]).ok_or_else(|| request("there are no rows"))?;
+        let count = value.shape().first().map_or(1, |&n| n.clamp(1, ASKED_ROWS));
+        let rows: Vec<usize> = (0..count).collect();
+        let row = pick_rows(value, &rows).ok_or_else(|| request("there are no rows"))?;
         out.insert(name.clone(), row);
     }
     Ok(out)

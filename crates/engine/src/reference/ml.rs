@@ -12,7 +12,7 @@ pub mod linear;
 mod pattern;
 pub mod scale;
 pub mod scores;
-pub mod svm;
+pub(crate) mod svm;
 pub mod text;
 pub mod tfidf;
 pub mod trees;

@@ -22,7 +22,9 @@ use proofmark_formats::npz::Npz;
 use crate::forward::{matrix, value};
 
 /// Models of `zoo.json`, and how many of them carry gradients.
-const MODELS: (usize, usize) = (27, 18);
+const MODELS: (usize, usize) = (63, 18);
+/// Models whose gradient is held against differences of the library's own function.
+const COMPARED: usize = 14;
 /// Share of a forward result's row scale that two engines may differ by.
 const FORWARD: f64 = 1e-5;
 /// Below this margin rounding may turn a decision.
@@ -50,6 +52,8 @@ struct Entry {
     output: String,
     classes: usize,
     free: Vec<String>,
+    /// Inputs with a gradient by differences of the library's own function.
+    compared: Vec<String>,
     model: Model,
     arrays: BTreeMap<String, Value>,
 }
@@ -75,6 +79,10 @@ impl Entry {
                 output: text(&facts["output"]),
                 classes: facts["classes"].as_u64().unwrap() as usize,
                 free: facts["gradients"].as_array().unwrap().iter().map(text).collect(),
+                compared: match facts["differences"].as_array() {
+                    Some(names) => names.iter().map(text).collect(),
+                    None => Vec::new(),
+                },
                 model: Model::from_onnx(&file(format!("{name}.onnx")), &none).unwrap(),
                 arrays: arrays.collect(),
                 name,
@@ -97,7 +105,8 @@ impl Entry {
 
     /// Rows of a stored gradient, all inputs of a row side by side.
     fn stored(&self, kind: &str) -> Vec<Vec<f64>> {
-        side_by_side(self.free.iter().map(|n| self.arrays[&format!("{kind}:{n}")].clone()))
+        let names = if kind == "numeric64" { &self.compared } else { &self.free };
+        side_by_side(names.iter().map(|n| self.arrays[&format!("{kind}:{n}")].clone()))
     }
 
     /// Class and margin of a row of the declared output; `None` for a score.
@@ -261,6 +270,45 @@ fn every_gradient_agrees_with_autograd_in_f64() {
                 && ours.worst <= f64_bar;
             if !near {
                 wrong.push(format!("{} {kind:?}", entry.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Models that no torch module stands behind: the gradient is that of scikit-learn's own
+/// function, by differences in `f64`. The exported constants are rounded to `f32`, and a
+/// difference loses digits, so the bar is lower than that of the rules.
+#[test]
+fn classical_gradients_agree_with_the_library() {
+    let entries = Entry::all();
+    let compared: Vec<&Entry> = entries.iter().filter(|e| !e.compared.is_empty()).collect();
+    assert_eq!(compared.len(), COMPARED);
+    let mut wrong = Vec::new();
+    eprintln!("{:26} {:13} {:>9} {:>9} {:>6}", "model", "engine", "median", "worst", "share");
+    for entry in compared {
+        let loss = match entry.answer {
+            Answer::Score => LossKind::Logit,
+            _ => LossKind::CrossEntropy,
+        };
+        let exact = entry.stored("numeric64");
+        for kind in [EngineKind::Rten, EngineKind::Reference, EngineKind::ReferenceF64] {
+            let (inputs, labels) = (entry.part("in:"), entry.labels());
+            let got = match gradient_of(&entry.model, kind, &inputs, &labels, loss) {
+                Ok(got) => got,
+                Err(error) => {
+                    wrong.push(format!("{} {kind:?}: {error}", entry.name));
+                    continue;
+                }
+            };
+            let grads = entry.compared.iter().map(|n| Value::F32(got.inputs[n].clone()));
+            let ours = Figures::of(&side_by_side(grads), &exact);
+            eprintln!(
+                "{:26} {:13} {:9.1e} {:9.1e} {:6.3}",
+                entry.name, got.engine.name, ours.median, ours.worst, ours.outliers
+            );
+            if ours.median > 1e-5 || ours.outliers > 0.05 {
+                wrong.push(format!("{} {kind:?}: {:e}", entry.name, ours.median));
             }
         }
     }

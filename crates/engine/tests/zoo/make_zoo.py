@@ -1,7 +1,7 @@
 """Makes the model zoo: small models as real exporters write them, with reference answers.
 
     python make_zoo.py                 # every model, next to this file
-    python make_zoo.py --only NAME     # one of them
+    python make_zoo.py --only NAME ... # some of them
     python make_zoo.py --keras PYTHON  # also the Keras ones, by an interpreter with TensorFlow
                                        # (requirements-keras.txt)
 
@@ -13,6 +13,8 @@ For each model NAME there are `NAME.onnx` and `NAME.npz`, whose arrays are
                      maps is stored as the matrix of its values, columns as in `zipmap` of the index
     labels           class index per row, for the gradients
     grad64:<input>   gradient of the per-row cross-entropy at `labels`, by float64 autograd
+    numeric64:<input> the same by differences, in float64, of the library's own function; of a
+                     score, the gradient of the label's column
     grad32:<input>   the same by float32 autograd: its own distance from grad64 is what float32
                      costs anyone (ReLU and max-pooling have kinks)
 The same versions give the same bytes, but for `keras_cnn_17.onnx`, whose constants tf2onnx
@@ -37,6 +39,8 @@ import onnx
 import onnxruntime as ort
 import torch
 from onnx import compose, helper
+
+import sklearn_breadth
 from torch import nn
 from torch.nn import functional
 
@@ -62,6 +66,12 @@ class Entry:
         self.exporter, self.notes, self.module = exporter, notes, module
         self.float_inputs = list(float_inputs)
         self.zipmap, self.front = list(zipmap), front
+        # The library's own answer to the inputs, and its smooth function of float64 inputs.
+        self.own = self.own_at = None
+        # How far apart the library and the exported file may be: what float32 costs.
+        self.near = 2e-5
+        # Whether the declared shapes are right.
+        self.full_check = True
 
 
 # ---------------------------------------------------------------- PyTorch
@@ -670,6 +680,8 @@ def pipeline_mlp():
                  float_inputs=NUMBERS, front=front)
 
 
+sklearn_breadth.register(zoo, Entry, convert, sort_imports, credit_rows)
+
 # ---------------------------------------------------------------- Keras
 
 
@@ -801,6 +813,42 @@ def pipeline_gradients(entry, module, target, kind):
     return {k: gradient[:, i:i + 1].numpy() for i, k in enumerate(entry.float_inputs)}
 
 
+def differences(entry, labels):
+    """The same gradient by differences of fourth order of the library's own function in float64;
+    of a score, the gradient of the label's column."""
+    inputs = {k: v.astype(np.float64) if v.dtype == np.float32 else v
+              for k, v in entry.inputs.items()}
+
+    def loss(inputs):
+        answer = np.asarray(entry.own_at(inputs), dtype=np.float64).reshape(ROWS, -1)
+        if entry.answer == "probability":
+            return -np.log(answer[np.arange(ROWS), labels])
+        # A single score is the logit of class 1 against 0.
+        return answer[np.arange(ROWS), labels if answer.shape[1] > 1 else 0]
+
+    out = {}
+    for name, value in inputs.items():
+        if value.dtype != np.float64:
+            continue
+        gradient = np.zeros_like(value)
+        for c in range(value.shape[1]):
+            h = 1e-3 * max(1.0, float(np.nanstd(value[:, c])))
+            at = lambda k: loss({**inputs, name: value + k * h * np.eye(value.shape[1])[c]})
+            gradient[:, c] = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h)
+        out[name] = np.where(np.isnan(value), 0, gradient)
+    return out
+
+
+def agreement(name, entry, outputs):
+    """Largest difference between the library's own answer and the exported file's."""
+    own = np.asarray(entry.own(entry.inputs), dtype=np.float64)
+    ours = np.asarray(outputs[entry.output], dtype=np.float64)
+    difference = float(np.abs(own.ravel() - ours.ravel()).max())
+    if difference > entry.near:
+        sys.exit(f"{name}: the library and the exported file differ by {difference}")
+    return float(f"{difference:.1e}")
+
+
 def outlier_share(grad32, grad64):
     """Share of rows where float32 autograd is off by more than 1e-4 of the row's largest."""
     rows = next(iter(grad64.values())).shape[0]
@@ -822,7 +870,7 @@ def write_npz(path, arrays):
 
 
 def store(name, entry, folder):
-    onnx.checker.check_model(entry.proto, full_check=True)
+    onnx.checker.check_model(entry.proto, full_check=entry.full_check)
     answers = run(entry.proto, entry.inputs)
     outputs = {k: plain(v) for k, v in answers.items()}
     classes = outputs[entry.output].reshape(ROWS, -1).shape[1]
@@ -847,6 +895,8 @@ def store(name, entry, folder):
     elif entry.module is not None:
         grads = {32: gradients(entry, labels, False), 64: gradients(entry, labels, True)}
         check_twin(name, entry, outputs)
+    if entry.own is not None:
+        index["agreement"] = agreement(name, entry, outputs)
     arrays = {f"in:{k}": v for k, v in entry.inputs.items()}
     arrays |= {f"out:{k}": v for k, v in outputs.items()}
     arrays["labels"] = labels
@@ -856,6 +906,12 @@ def store(name, entry, folder):
         index["float32_outliers"], index["float32_median_error"] = share, float(f"{median:.2e}")
         for bits, each in grads.items():
             arrays |= {f"grad{bits}:{k}": v for k, v in each.items()}
+    if entry.own_at is not None:
+        if entry.answer == "score" and outputs[entry.output].size == ROWS:
+            labels = arrays["labels"] = np.ones(ROWS, np.int64)
+        numeric = differences(entry, labels)
+        index["differences"] = list(numeric)
+        arrays |= {f"numeric64:{k}": v for k, v in numeric.items()}
     (folder / f"{name}.onnx").write_bytes(entry.proto.SerializeToString(deterministic=True))
     write_npz(folder / f"{name}.npz", arrays)
     sizes = [(folder / f"{name}{end}").stat().st_size // 1024 for end in (".onnx", ".npz")]
@@ -896,9 +952,10 @@ def versions():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=HERE)
-    parser.add_argument("--only")
+    parser.add_argument("--only", nargs="+")
     parser.add_argument("--keras", help="an interpreter with tensorflow, keras and tf2onnx")
     arguments = parser.parse_args()
+    sklearn_breadth.with_locale()
     torch.set_num_threads(1)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     makers = {m.__name__: m for m in MODELS}
@@ -910,7 +967,7 @@ def main():
     if index_path.exists():
         index = {each["name"]: each for each in json.loads(index_path.read_text())["models"]}
     for name, maker in makers.items():
-        if arguments.only in (None, name):
+        if arguments.only is None or name in arguments.only:
             index[name] = store(name, maker(), arguments.out)
     record = {"seed": SEED, "rows": ROWS, "models": [index[n] for n in sorted(index)]}
     index_path.write_text(json.dumps(record, indent=1) + "\n")

@@ -310,7 +310,7 @@ fn classify<T: Float>(
             _ => Choice::Class(class),
         });
         let mut given = match (c.slopes.is_empty(), c.pairs && c.classes == 2) {
-            (false, _) => coupled(row, c),
+            (false, _) => coupled(row, c, SWEEPS_MAX),
             (true, true) => {
                 // One score stands for both classes; only here the transform sees it.
                 let s = row[0];
@@ -350,8 +350,10 @@ fn chosen_by_weight<T: Float>(c: &Classifier, weight: T, class: usize) -> Choice
     Choice::Class(if c.classes == 2 && second { 1 } else { class })
 }
 
-/// Probabilities of pairs are kept this far from 0 and 1.
-pub(crate) const PAIR_MIN: f64 = 1e-7;
+/// Probabilities of pairs are at least this.
+pub(crate) const PAIR_LOW: f32 = 1e-7;
+/// And at most this.
+pub(crate) const PAIR_HIGH: f32 = 1.0 - PAIR_LOW;
 /// Sweeps of the coupling at most.
 const SWEEPS_MAX: usize = 100;
 /// Divided by the number of classes: the error at which the coupling ends.
@@ -360,9 +362,9 @@ pub(crate) const COUPLED: f64 = 0.005;
 /// One probability per class from those of the pairs (Wu, Lin, Weng: Probability estimates for
 /// multi-class classification by pairwise coupling, 2004, algorithm 2), stopped where ONNX
 /// Runtime stops. With two classes near one half this leaves exactly one half.
-fn coupled<T: Float>(scores: &[T], c: &Classifier) -> Vec<T> {
+fn coupled<T: Float>(scores: &[T], c: &Classifier, sweeps: usize) -> Vec<T> {
     let k = c.classes;
-    let (low, high) = (T::from_f64(PAIR_MIN), T::ONE - T::from_f64(PAIR_MIN));
+    let (low, high) = (T::from_f32(PAIR_LOW), T::from_f32(PAIR_HIGH));
     let mut r = vec![T::ZERO; k * k];
     for (((i, j), &s), &(a, b)) in pairs(k).zip(scores).zip(&c.slopes) {
         let p = logistic(-(s * T::from_f32(a) + T::from_f32(b)));
@@ -378,9 +380,9 @@ fn coupled<T: Float>(scores: &[T], c: &Classifier) -> Vec<T> {
             q[i * k + j] = if j < i { q[j * k + i] } else { -other * r[i * k + j] };
         }
     }
-    let end = T::from_f64(COUPLED / k as f64);
+    let end = T::from_f32((COUPLED / k as f64) as f32);
     let mut p = vec![T::ONE / T::from_f64(k as f64); k];
-    for _ in 0..SWEEPS_MAX {
+    for _ in 0..sweeps {
         let mut qp = vec![T::ZERO; k];
         let mut total = T::ZERO;
         for i in 0..k {
@@ -455,4 +457,48 @@ pub(crate) fn read_regressor(spec: &impl Read) -> Result<Machine, OpError> {
             Machine { similarity, vectors, count, weights, offsets: vec![offset] }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lower::SVM_SWEEPS;
+
+    /// A machine of two classes whose score is its only column.
+    fn two() -> Classifier {
+        Classifier {
+            machine: Machine {
+                similarity: Similarity::Linear,
+                vectors: vec![1.0],
+                count: 1,
+                weights: vec![1.0],
+                offsets: vec![0.0],
+            },
+            classes: 2,
+            pairs: true,
+            slopes: vec![(-1.0, 0.0)],
+            positive: false,
+            single_offset: true,
+        }
+    }
+
+    #[test]
+    fn two_sweeps_couple_two_probabilities() {
+        let c = two();
+        for i in -20_000..=20_000 {
+            let s = f64::from(i) / 1000.0;
+            let (once, whole) = (coupled(&[s], &c, SVM_SWEEPS), coupled(&[s], &c, SWEEPS_MAX));
+            assert_eq!(once, whole, "{s}");
+            let s = s as f32;
+            let (once, whole) = (coupled(&[s], &c, SVM_SWEEPS), coupled(&[s], &c, SWEEPS_MAX));
+            assert_eq!(once, whole, "{s}");
+        }
+    }
+
+    #[test]
+    fn near_one_half_the_coupling_leaves_one_half() {
+        for (score, half) in [(0.0, true), (0.019, true), (0.03, false), (-0.019, true)] {
+            assert_eq!(coupled(&[score], &two(), SWEEPS_MAX) == [0.5, 0.5], half, "{score}");
+        }
+    }
 }
