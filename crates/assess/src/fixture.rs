@@ -80,6 +80,9 @@ fn data() -> DataAsset {
         missing: vec![],
         dialect: DialectPins::default(),
         limit: Some(1000),
+        task: Default::default(),
+        unit: None,
+        quantiles: vec![],
     }
 }
 
@@ -94,6 +97,7 @@ fn feature(name: &str, mutable: bool, group: bool) -> Feature {
         group_edges: vec![],
         input: !group,
         shape: None,
+        series: None,
     }
 }
 
@@ -106,6 +110,7 @@ fn model(name: &str, role: ModelRole) -> ModelAsset {
             name: None,
             kind: OutputKind::Probability,
             classes: vec!["good".into(), "bad".into()],
+            column: None,
         },
         decision: Decision::Cutoff { class: "bad".into(), at: 0.3 },
         expected: (name == "mlp").then(|| "expected.npy".into()),
@@ -121,6 +126,8 @@ fn threat() -> Threat {
         eps: vec![0.02, 0.05],
         scale: Scale::Bounds,
         goal: Some(Goal { from: "bad".into(), to: "good".into() }),
+        tolerance: None,
+        direction: None,
         access: Access::WhiteBox,
         suite: "quick".into(),
         models: vec!["mlp".into()],
@@ -142,6 +149,7 @@ pub fn criterion(name: &str, metric: &str, bound: Bound) -> Criterion {
         threat: None,
         eps: None,
         group: None,
+        quantile: None,
         bound,
         confidence: 0.95,
         rationale: "the old score card reached it".into(),

@@ -183,6 +183,7 @@ pub fn answers(criterion: &Criterion, measurement: &Measurement) -> bool {
         && criterion.threat == subject.threat
         && criterion.eps == subject.eps
         && criterion.group == subject.group
+        && criterion.quantile == subject.quantile
         && subject.class.is_none()
 }
 

@@ -88,6 +88,7 @@ fn compare(criterion: &Criterion, now: &Terms, first: &First<'_>, reasons: &mut 
         earlier.metric == criterion.metric
             && earlier.model == first.model
             && earlier.group == criterion.group
+            && earlier.quantile == criterion.quantile
             && earlier.eps == criterion.eps
             && test_set(earlier, then) == test_set(criterion, now)
             && threat_terms(earlier, then) == threat_terms(criterion, now)
@@ -135,6 +136,7 @@ fn dropped(now: &Terms, seen: &[Seen<'_>]) -> Vec<String> {
             let still_here = now.plan.criteria.iter().any(|c| {
                 c.metric == criterion.metric
                     && c.group == criterion.group
+                    && c.quantile == criterion.quantile
                     && digest_of(&now.plan, &model_asset(&c.model))
                         == digest_of(&earlier.terms.plan, &model_asset(&criterion.model))
             });

@@ -17,8 +17,8 @@ pub trait Rows {
     fn rows(&self) -> usize;
     /// What the row holds, without its label.
     fn content(&self, row: usize) -> Vec<u8>;
-    /// Class index.
-    fn label(&self, row: usize) -> usize;
+    /// Class index, or the bits of a label that is a number.
+    fn label(&self, row: usize) -> u64;
 }
 
 /// Canonical bytes of a row: tag, content, label. Equal exactly when the typed values are equal,
@@ -26,7 +26,7 @@ pub trait Rows {
 pub fn row_bytes(rows: &dyn Rows, row: usize) -> Vec<u8> {
     let mut bytes = TAG.to_vec();
     bytes.extend(rows.content(row));
-    bytes.extend((rows.label(row) as u64).to_be_bytes());
+    bytes.extend(rows.label(row).to_be_bytes());
     bytes
 }
 
@@ -91,8 +91,8 @@ impl Rows for Table {
         columns_content(&mut bytes, &self.columns, row);
         bytes
     }
-    fn label(&self, row: usize) -> usize {
-        self.labels.get(row).copied().unwrap_or_default()
+    fn label(&self, row: usize) -> u64 {
+        label(&self.labels, &self.targets, row)
     }
 }
 
@@ -105,8 +105,15 @@ impl Rows for Images {
         pixels_content(&mut bytes, self.image(row));
         bytes
     }
-    fn label(&self, row: usize) -> usize {
-        self.labels.get(row).copied().unwrap_or_default()
+    fn label(&self, row: usize) -> u64 {
+        label(&self.labels, &self.targets, row)
+    }
+}
+
+fn label(labels: &[usize], targets: &[f64], row: usize) -> u64 {
+    match targets.get(row) {
+        Some(target) => u64::from_be_bytes(number(*target)),
+        None => labels.get(row).copied().unwrap_or_default() as u64,
     }
 }
 

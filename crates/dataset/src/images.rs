@@ -22,6 +22,8 @@ pub struct Images {
     pub data: Vec<f32>,
     /// Class index per image, in the order of `classes` of the data set.
     pub labels: Vec<usize>,
+    /// Regression: the label of each image, finite; empty for classes. `labels` are then all 0.
+    pub targets: Vec<f64>,
     /// Images per class; a class without images is kept with 0.
     pub classes: Vec<ClassCount>,
     /// Whether the file stores whole numbers.
@@ -122,6 +124,14 @@ pub enum ImagesError {
         /// Known values, with their classes.
         known: String,
     },
+    /// A label of a regression that is no number.
+    #[error("row {row}: the label `{text}` is not a finite number, as a regression needs it")]
+    Target {
+        /// Row, from 0.
+        row: usize,
+        /// Label.
+        text: String,
+    },
     /// A pixel that is no number.
     #[error("image {row} holds a pixel that is not finite")]
     NotFinite {
@@ -169,10 +179,10 @@ impl Images {
         if order == Order::ChannelsLast {
             data = channels_first(&data, shape);
         }
-        let labels = map_labels(&texts, n, asset)?;
+        let (labels, targets) = read_labels(&texts, n, asset)?;
         let violations = outside(&data, size, feature).into_iter().collect();
         let classes = count_classes(&asset.classes, &labels);
-        Ok(Self { n, shape, data, labels, classes, whole, violations })
+        Ok(Self { n, shape, data, labels, targets, classes, whole, violations })
     }
 
     /// Pixels of one image, `(channels, height, width)`; empty past the end.
@@ -243,6 +253,24 @@ pub(crate) fn label_texts(array: &NpyArray) -> Result<Vec<String>, ImagesError> 
         NpyData::Bool(list) => list.iter().map(|b| u8::from(*b).to_string()).collect(),
         other => other.to_strings(),
     })
+}
+
+/// Class indices, or zeros with the numbers of a regression.
+pub(crate) fn read_labels(
+    texts: &[String],
+    n: usize,
+    asset: &DataAsset,
+) -> Result<(Vec<usize>, Vec<f64>), ImagesError> {
+    if !asset.task.is_regression() {
+        return Ok((map_labels(texts, n, asset)?, Vec::new()));
+    }
+    let number = |(row, text): (usize, &String)| {
+        let found = text.parse::<f64>().ok().filter(|v| v.is_finite());
+        found.ok_or_else(|| ImagesError::Target { row, text: text.clone() })
+    };
+    let targets: Vec<f64> =
+        texts.iter().take(n).enumerate().map(number).collect::<Result<_, _>>()?;
+    Ok((vec![0; targets.len()], targets))
 }
 
 fn map_labels(texts: &[String], n: usize, asset: &DataAsset) -> Result<Vec<usize>, ImagesError> {

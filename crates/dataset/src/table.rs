@@ -18,6 +18,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Class index per row, in the order of `classes` of the data set.
     pub labels: Vec<usize>,
+    /// Regression: the label of each row, finite; empty for classes. `labels` are then all 0.
+    pub targets: Vec<f64>,
     /// Rows per class; a class without rows is kept with 0.
     pub classes: Vec<ClassCount>,
     /// Line of each row in the file, from 1.
@@ -188,7 +190,11 @@ impl Table {
             violations.extend(outside(&records, at, feature, &cells));
             columns.push(Column { name: feature.name.clone(), kind: feature.kind, cells });
         }
-        let labels = read_labels(&records, asset, label, &mut notes)?;
+        let (labels, targets) = if asset.task.is_regression() {
+            (vec![0; records.len()], read_targets(&records, label)?)
+        } else {
+            (read_labels(&records, asset, label, &mut notes)?, Vec::new())
+        };
         let surprising = |s: &Sentinel| {
             let feature = features.iter().find(|f| f.name == s.column);
             !missing(&s.text) && feature.is_some_and(|f| !f.values.contains(&s.text))
@@ -198,6 +204,7 @@ impl Table {
             columns,
             classes: count_classes(&asset.classes, &labels),
             labels,
+            targets,
             lines: records.lines().to_vec(),
             warnings: records.sentinels().into_iter().filter(surprising).collect(),
             dialect: records.dialect,
@@ -451,6 +458,36 @@ fn outside(
     };
     let examples = rows.iter().take(EXAMPLES_MAX).filter_map(example).collect();
     Some(DomainViolation { column: feature.name.clone(), expected, rows, examples })
+}
+
+/// Labels that are numbers. A missing one cannot be judged, so it is refused.
+fn read_targets(records: &Records, label: &str) -> Result<Vec<f64>, TableError> {
+    let at = records.position(label).unwrap_or_default();
+    let mut targets = Vec::with_capacity(records.len());
+    let mut bad: Option<(u64, &str)> = None;
+    let mut bad_count = 0usize;
+    for (text, line) in records.column(at).zip(records.lines()) {
+        match records.number(text).filter(|n| n.is_finite()) {
+            Some(number) => targets.push(number),
+            None => {
+                bad.get_or_insert((*line, text));
+                bad_count += 1;
+            }
+        }
+    }
+    let Some((line, text)) = bad else { return Ok(targets) };
+    let more = match bad_count - 1 {
+        0 => String::new(),
+        n => format!(" (and {n} more in this column)"),
+    };
+    Err(TableError::Cell {
+        line,
+        column: label.to_owned(),
+        text: cut(text),
+        expected: "a number, as the label of a regression is",
+        more,
+        hint: "remove rows without a label from the file, or check `dialect.decimal`",
+    })
 }
 
 fn read_labels(

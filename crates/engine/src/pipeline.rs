@@ -8,8 +8,9 @@
 //! `lab` and by `model run|grad`.
 
 mod batch;
+mod head;
+mod head;
 mod ladder;
-mod narrow;
 mod open;
 mod rows;
 mod score;
@@ -75,6 +76,8 @@ pub struct PipelineOptions {
     pub engine: EngineKind,
     /// Declared output; `None` for the first that fits the answer.
     pub output: Option<String>,
+    /// Of an output with several heads, `[n, k]`: the one column that is the answer.
+    pub column: Option<usize>,
     /// What it holds.
     pub answer: Answer,
     /// Number of classes.
@@ -96,6 +99,7 @@ impl Default for PipelineOptions {
         Self {
             engine: EngineKind::Auto,
             output: None,
+            column: None,
             answer: Answer::Logit,
             classes: 2,
             label_values: Vec::new(),

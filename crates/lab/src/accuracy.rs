@@ -77,6 +77,7 @@ impl Sheet<'_> {
     fn positive(&self) -> Option<usize> {
         match self.decision.rule {
             Rule::Cutoff { class, .. } => Some(class),
+            Rule::Value | Rule::Within => None,
             Rule::Argmax => (self.clean.classes() == 2).then_some(1),
         }
     }

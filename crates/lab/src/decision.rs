@@ -26,6 +26,11 @@ pub enum Rule {
         /// The cut-off.
         at: f64,
     },
+    /// The answer is a number: every finite one is the same "decision", index 0.
+    Value,
+    /// Two scores, the room left inside a tolerance and 0 (see [`crate::tolerance`]): class 0,
+    /// within, while the first is not negative.
+    Within,
 }
 
 impl Decision {
@@ -45,7 +50,8 @@ impl Decision {
             return None;
         }
         match self.rule {
-            Rule::Argmax => Some(argmax(scores)),
+            Rule::Value => scores[0].is_finite().then_some(0),
+            Rule::Argmax | Rule::Within => Some(argmax(scores)),
             Rule::Cutoff { class, at } => {
                 let other = usize::from(class == 0);
                 let decided = self.cut_value(scores, class)? >= at;
@@ -61,7 +67,8 @@ impl Decision {
     /// that a saturated probability does not hide the slope. NaN when a score is NaN.
     pub fn margin(&self, scores: &[f32], label: usize) -> f64 {
         match self.rule {
-            Rule::Argmax => {
+            Rule::Value => f64::INFINITY,
+            Rule::Argmax | Rule::Within => {
                 let own = scores.get(label).map_or(f64::NAN, |&s| f64::from(s));
                 let best = scores.iter().enumerate().filter(|&(j, _)| j != label);
                 own - best.map(|(_, &s)| f64::from(s)).fold(f64::NEG_INFINITY, f64::max)
@@ -90,7 +97,7 @@ impl Decision {
         match self.kind {
             OutputKind::Probability => Some(scores.iter().map(|&s| f64::from(s)).collect()),
             OutputKind::Logit => Some(softmax(scores)),
-            OutputKind::Score | OutputKind::Label => None,
+            OutputKind::Score | OutputKind::Label | OutputKind::Value => None,
         }
     }
 
@@ -98,11 +105,13 @@ impl Decision {
     pub fn describe(&self, classes: &[String]) -> String {
         match self.rule {
             Rule::Argmax => "the class with the highest score".to_string(),
+            Rule::Value => "the answer is a number".to_string(),
+            Rule::Within => "the answer is within the declared tolerance".to_string(),
             Rule::Cutoff { class, at } => {
                 let name = classes.get(class).map_or("?", String::as_str);
                 let what = match self.kind {
                     OutputKind::Probability | OutputKind::Logit => "probability",
-                    OutputKind::Score | OutputKind::Label => "score",
+                    OutputKind::Score | OutputKind::Label | OutputKind::Value => "score",
                 };
                 format!("`{name}` when its {what} is at least {at}")
             }

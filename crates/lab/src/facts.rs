@@ -51,6 +51,8 @@ pub struct About<'a> {
     pub group: Option<&'a Group>,
     /// Class index.
     pub class: Option<usize>,
+    /// Quantile.
+    pub quantile: Option<f64>,
 }
 
 /// A group too small for figures.
@@ -68,7 +70,7 @@ pub struct Refused {
 
 impl Facts {
     /// A measurement with its stable id
-    /// `{model}/{data}/{metric}[/{threat}/{eps}][/group:{f}={v}][/class:{c}]`.
+    /// `{model}/{data}/{metric}[/{threat}/{eps}][/group:{f}={v}][/q{p}][/class:{c}]`.
     pub fn measurement(
         &self,
         metric: &str,
@@ -88,6 +90,9 @@ impl Facts {
         if let Some(group) = about.group {
             id.push_str(&format!("/group:{}={}", plain(&group.feature), plain(&group.value)));
         }
+        if let Some(quantile) = about.quantile {
+            id.push_str(&format!("/q{quantile}"));
+        }
         let class = about.class.and_then(|c| self.classes.get(c)).cloned();
         if let Some(class) = &class {
             id.push_str(&format!("/class:{}", plain(class)));
@@ -104,6 +109,7 @@ impl Facts {
                 eps: about.eps,
                 group: about.group.map(|g| (g.feature.clone(), g.value.clone())),
                 class,
+                quantile: about.quantile,
             },
             quantity,
             probe: probe.clone(),

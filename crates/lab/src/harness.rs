@@ -398,6 +398,7 @@ fn record(case: &Case<'_>, clean: &Clean, budgets: &[f64], desk: Desk) -> RowRec
         found_by: desk.best.as_ref().map(|w| w.found_by.to_string()),
         decision_witness: desk.best.as_ref().map(|w| w.decision),
         disputed: false,
+        shift: None,
         queries: desk.runs.iter().map(|r| r.queries).sum(),
         gradients: desk.runs.iter().map(|r| r.gradients).sum(),
         runs: desk.runs,

@@ -99,12 +99,15 @@ impl Target {
         binding: &Binding,
         options: TargetOptions,
     ) -> Result<Self, TargetError> {
-        let columns = columns_of(&asset.output.classes, classes)?;
+        let columns = match asset.output.kind {
+            OutputKind::Value => vec![0],
+            _ => columns_of(&asset.output.classes, classes)?,
+        };
         let decision = decision(asset, classes)?;
         let (free, names) = free_inputs(binding);
         let declared = names.len();
         let cutoff = match decision.rule {
-            Rule::Argmax => None,
+            Rule::Argmax | Rule::Value | Rule::Within => None,
             Rule::Cutoff { class, at } => {
                 cutoff_probability(decision.kind, at).map(|p| (columns[class], p))
             }
@@ -112,13 +115,14 @@ impl Target {
         let settings = PipelineOptions {
             engine: options.engine,
             output: asset.output.name.clone(),
+            column: asset.output.column,
             answer: match asset.output.kind {
                 OutputKind::Probability => Answer::Probability,
                 OutputKind::Logit => Answer::Logit,
-                OutputKind::Score => Answer::Score,
+                OutputKind::Score | OutputKind::Value => Answer::Score,
                 OutputKind::Label => Answer::Label,
             },
-            classes: classes.len(),
+            classes: if asset.output.kind == OutputKind::Value { 1 } else { classes.len() },
             // By output column, as the engine answers.
             label_values: (0..classes.len())
                 .filter_map(|column| columns.iter().position(|&c| c == column))
@@ -299,6 +303,7 @@ fn failed(error: EngineError) -> OracleError {
 pub fn decision(asset: &ModelAsset, classes: &[(String, String)]) -> Result<Decision, TargetError> {
     let rule = match &asset.decision {
         system::Decision::Argmax => Rule::Argmax,
+        system::Decision::Value => Rule::Value,
         system::Decision::Cutoff { class, at } => {
             Rule::Cutoff { class: class_index(class, classes)?, at: *at }
         }

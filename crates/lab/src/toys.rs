@@ -82,7 +82,7 @@ impl Toy {
                 let others = (0..z.len()).filter(|&c| c != y);
                 let best = others.max_by(|&a, &b| z[a].total_cmp(&z[b])).unwrap();
                 let offset = match self.decision.rule {
-                    Rule::Argmax => 0.0,
+                    Rule::Argmax | Rule::Value | Rule::Within => 0.0,
                     Rule::Cutoff { class, at } => {
                         let odds = (at / (1.0 - at)).ln();
                         if class == best { odds } else { -odds }

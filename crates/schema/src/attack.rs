@@ -134,6 +134,10 @@ pub struct Point {
     /// Set when a second engine decides otherwise at the witness.
     #[serde(default, skip_serializing_if = "is_false")]
     pub disputed: bool,
+    /// Regression: the largest shift of the answer found at the greatest budget, in the unit of
+    /// the label. A lower bound of the worst case; `None` where it was not searched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<f64>,
     /// Forward passes asked, all budgets together.
     pub queries: u64,
     /// Gradients asked, all budgets together.

@@ -53,6 +53,9 @@ pub struct Subject {
     /// Class, for per-class figures.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub class: Option<String>,
+    /// Quantile, for quantiles of the error.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub quantile: Option<f64>,
 }
 
 /// A figure, by kind.

@@ -13,6 +13,7 @@ mod models;
 mod parse;
 mod people;
 pub mod reader;
+mod series;
 mod template;
 mod threats;
 
@@ -183,7 +184,29 @@ pub enum DataRole {
     Test,
 }
 
-/// A data set: a table, or images with labels.
+/// What a label says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// One of some classes.
+    #[default]
+    Classification,
+    /// A number with a unit.
+    Regression,
+}
+
+impl Task {
+    /// Whether labels are numbers.
+    pub fn is_regression(self) -> bool {
+        self == Self::Regression
+    }
+
+    fn is_classification(&self) -> bool {
+        *self == Self::Classification
+    }
+}
+
+/// A data set: a table, images or series with labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataAsset {
     /// Name (`data.<name>`).
@@ -206,6 +229,15 @@ pub struct DataAsset {
     pub dialect: DialectPins,
     /// Use the first so many rows only (declared, so it is part of the plan).
     pub limit: Option<usize>,
+    /// What the labels say.
+    #[serde(default, skip_serializing_if = "Task::is_classification")]
+    pub task: Task,
+    /// Regression: unit of the label, as it stands in reports, e.g. `EUR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Regression: quantiles of the absolute error that are reported, ascending, in (0, 1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quantiles: Vec<f64>,
 }
 
 /// Pins of a CSV dialect. Every `None` is detected and printed.
@@ -278,6 +310,45 @@ pub enum FeatureKind {
     Text,
     /// An image.
     Image,
+    /// A window of a time series: steps by channels.
+    Series,
+}
+
+/// Axis order of a series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeriesLayout {
+    /// batch, steps, channels
+    #[default]
+    StepsChannels,
+    /// batch, channels, steps
+    ChannelsSteps,
+}
+
+/// Shape and channels of a series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// Steps of a window.
+    pub steps: usize,
+    /// Channels, in the order of the file.
+    pub channels: Vec<Channel>,
+    /// Axis order of the file.
+    pub layout: SeriesLayout,
+    /// Only the last so many steps can be changed; all when `None`.
+    pub last: Option<usize>,
+}
+
+/// One channel of a series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Name.
+    pub name: String,
+    /// Lowest and highest allowed value, in the unit of the file.
+    pub bounds: Option<[f64; 2]>,
+    /// Whether an attacker can change it.
+    pub mutable: bool,
+    /// Whether candidates are rounded to whole numbers.
+    pub integer: bool,
 }
 
 /// One feature.
@@ -301,6 +372,9 @@ pub struct Feature {
     pub input: bool,
     /// Shape of an image, channels first: `[c, h, w]`.
     pub shape: Option<[usize; 3]>,
+    /// Steps and channels of a series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Series>,
 }
 
 /// Role of a model.
@@ -345,10 +419,13 @@ pub struct InputSpec {
     pub layout: Layout,
     /// Image: the data bounds are mapped linearly onto this range.
     pub range: Option<[f64; 2]>,
-    /// Image: subtracted per channel after the mapping.
+    /// Image or series: subtracted per channel after the mapping.
     pub mean: Vec<f64>,
-    /// Image: divided by per channel after `mean`.
+    /// Image or series: divided by per channel after `mean`.
     pub std: Vec<f64>,
+    /// Axis order of a series input; by default that of the file, or the one that fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesLayout>,
 }
 
 /// Axis order of an image input.
@@ -371,6 +448,9 @@ pub struct OutputSpec {
     pub kind: OutputKind,
     /// Classes in the order of the output's columns; the order of the data's `classes` by default.
     pub classes: Vec<String>,
+    /// Of an output with several heads: the column that is judged, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
 }
 
 /// Kind of an output.
@@ -385,6 +465,8 @@ pub enum OutputKind {
     Score,
     /// A label only.
     Label,
+    /// A number: the answer of a regression, in the unit of the label.
+    Value,
 }
 
 /// The declared decision.
@@ -400,6 +482,8 @@ pub enum Decision {
         /// The cut-off.
         at: f64,
     },
+    /// The answer itself: a regression decides nothing.
+    Value,
 }
 
 /// A distance.
@@ -452,6 +536,41 @@ pub struct Goal {
     pub to: String,
 }
 
+/// Which way the attacker wants a number to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Higher.
+    Up,
+    /// Lower.
+    Down,
+    /// Away, whichever way.
+    #[default]
+    Either,
+}
+
+/// From where a tolerance is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reference {
+    /// From the answer on the clean row: what the attacker moves.
+    #[default]
+    Answer,
+    /// From the label: what the answer must stay near.
+    Label,
+}
+
+/// By how much an answer may be off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// In the unit of the label, or a share of the reference when `relative`.
+    pub size: f64,
+    /// Whether `size` is a share of the reference's magnitude.
+    pub relative: bool,
+    /// From where it is counted.
+    pub from: Reference,
+}
+
 /// A threat: an attacker with a budget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threat {
@@ -465,6 +584,12 @@ pub struct Threat {
     pub scale: Scale,
     /// Direction; `None`: any wrong decision (images and ad-hoc attacks).
     pub goal: Option<Goal>,
+    /// Regression: an answer moved by more than this is a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<Tolerance>,
+    /// Regression: which way; `None` is [`Direction::Either`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
     /// Access.
     pub access: Access,
     /// Suite: `quick` by default.
@@ -504,6 +629,9 @@ pub struct Criterion {
     pub eps: Option<f64>,
     /// Group `(feature, value)`, when the criterion is about one group.
     pub group: Option<(String, String)>,
+    /// Quantile, for `quantile_error`; one of the data set's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantile: Option<f64>,
     /// Passes when the figure is at least, or at most, this.
     pub bound: Bound,
     /// Confidence of the one-sided interval, e.g. 0.95.
@@ -556,6 +684,14 @@ impl System {
     /// The data set that figures come from: the first with the role `test`.
     pub fn test_data(&self) -> Option<&DataAsset> {
         self.data.iter().find(|d| d.role == DataRole::Test)
+    }
+    /// What the test data are labelled with.
+    pub fn task(&self) -> Task {
+        self.test_data().map_or(Task::Classification, |d| d.task)
+    }
+    /// The series feature, when the system is about series.
+    pub fn series(&self) -> Option<&Feature> {
+        self.features.iter().find(|f| f.kind == FeatureKind::Series)
     }
     /// The image feature, when the system is about images.
     pub fn image(&self) -> Option<&Feature> {

@@ -29,13 +29,16 @@ enum Rule {
 }
 
 impl Decider {
-    /// The declared decision of a model; `None` when its class is none of the data's.
+    /// The declared decision of a model; `None` when its class is none of the data's,
+    /// or when it answers with a number.
     pub fn new(asset: &ModelAsset, classes: &[String]) -> Option<Self> {
         let rule = match &asset.decision {
             Decision::Argmax => Rule::Argmax,
             Decision::Cutoff { class, at } => {
                 Rule::Cutoff { class: classes.iter().position(|c| c == class)?, at: *at }
             }
+            // A number is no decision: the guard of this edition judges decisions.
+            Decision::Value => return None,
         };
         Some(Self { kind: asset.output.kind, rule })
     }

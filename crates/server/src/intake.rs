@@ -383,7 +383,7 @@ impl Field {
             FeatureKind::Category | FeatureKind::Ordinal => "a declared text",
             FeatureKind::Boolean => "true or false",
             FeatureKind::Text => "a text",
-            FeatureKind::Image => "a list of numbers",
+            FeatureKind::Image | FeatureKind::Series => "a list of numbers",
         }
     }
 

@@ -239,6 +239,7 @@ pub(crate) fn bind_rows(
                 shape: *shape,
                 data: pixels.clone(),
                 labels: Vec::new(),
+                targets: Vec::new(),
                 classes: Vec::new(),
                 whole: false,
                 violations: Vec::new(),
@@ -255,10 +256,11 @@ fn options(local: &LocalModel<'_>, columns: &[usize]) -> PipelineOptions {
     PipelineOptions {
         engine: EngineKind::Auto,
         output: local.asset.output.name.clone(),
+        column: local.asset.output.column,
         answer: match local.asset.output.kind {
             OutputKind::Probability => Answer::Probability,
             OutputKind::Logit => Answer::Logit,
-            OutputKind::Score => Answer::Score,
+            OutputKind::Score | OutputKind::Value => Answer::Score,
             OutputKind::Label => Answer::Label,
         },
         classes: columns.len(),

@@ -67,6 +67,7 @@ fn about(
     };
     let decision = match &model.decision {
         Decision::Argmax => vec![words("decision: the class with the highest score")],
+        Decision::Value => vec![words("answers with a number; it decides nothing")],
         Decision::Cutoff { class, .. } => vec![
             words("decision: "),
             Piece::Declared(class.clone()),

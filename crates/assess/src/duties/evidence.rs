@@ -449,6 +449,9 @@ impl<'a> Known<'a> {
             FeatureKind::Number | FeatureKind::Integer | FeatureKind::Image => f.bounds.is_none(),
             FeatureKind::Category | FeatureKind::Ordinal => f.values.is_empty(),
             FeatureKind::Boolean | FeatureKind::Text => false,
+            FeatureKind::Series => {
+                f.series.iter().flat_map(|s| &s.channels).any(|c| c.bounds.is_none())
+            }
         });
         match (inputs.len(), open) {
             (0, _) => Err("no input is declared".to_owned()),

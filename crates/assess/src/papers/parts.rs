@@ -152,6 +152,7 @@ fn kind_words(kind: FeatureKind) -> &'static str {
         FeatureKind::Boolean => "true or false",
         FeatureKind::Text => "text",
         FeatureKind::Image => "image",
+        FeatureKind::Series => "time series",
     }
 }
 
@@ -169,11 +170,15 @@ pub(super) fn data(assessment: &Assessment) -> Option<Part> {
             cell(role),
             vec![code(&d.path)],
             digest(assessment, &data_asset(&d.name)),
-            vec![declared(classes.join(", "))],
+            match (d.task.is_regression(), &d.unit) {
+                (false, _) => vec![declared(classes.join(", "))],
+                (true, Some(unit)) => vec![words("a number in "), declared(unit)],
+                (true, None) => cell("a number"),
+            },
         ]
     };
     let rows = assessment.system.data.iter().map(row).collect();
-    table("Data sets", &["data", "role", "file", "digest", "classes"], rows)
+    table("Data sets", &["data", "role", "file", "digest", "labels"], rows)
 }
 
 /// Models with the digests that were measured.
@@ -186,6 +191,7 @@ pub(super) fn models(assessment: &Assessment) -> Option<Part> {
         };
         let rule = match &m.decision {
             Decision::Argmax => cell("the class with the highest score"),
+            Decision::Value => cell("none: the answer is a number"),
             Decision::Cutoff { class, .. } => {
                 vec![declared(class), words(" from a declared cut-off on")]
             }

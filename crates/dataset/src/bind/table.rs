@@ -309,6 +309,7 @@ fn check_type(feature: &Feature, input: &ModelInput) -> Result<(), BindError> {
             "declare the feature as a number, or export the model with a text input"
         }
         (_, FeatureKind::Image) => "an image is no column of a table",
+        (_, FeatureKind::Series) => "a series is no column of a table",
         _ => return Ok(()),
     };
     Err(BindError::Type {
@@ -351,6 +352,7 @@ fn kind_name(kind: FeatureKind) -> &'static str {
         FeatureKind::Boolean => "a boolean",
         FeatureKind::Text => "a text",
         FeatureKind::Image => "an image",
+        FeatureKind::Series => "a series",
     }
 }
 

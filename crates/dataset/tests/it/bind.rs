@@ -216,7 +216,16 @@ fn pictures(shape: [usize; 3], n: usize) -> Images {
     let size: usize = shape.iter().product();
     let data = (0..n * size).map(|i| (i % 256) as f32).collect();
     let labels = vec![0; n];
-    Images { n, shape, data, labels, classes: Vec::new(), whole: true, violations: Vec::new() }
+    Images {
+        n,
+        shape,
+        data,
+        labels,
+        targets: Vec::new(),
+        classes: Vec::new(),
+        whole: true,
+        violations: Vec::new(),
+    }
 }
 
 fn picture_feature(shape: [usize; 3]) -> Feature {
@@ -231,7 +240,7 @@ fn images_are_mapped_normalised_and_turned() {
         range: Some([0.0, 1.0]),
         mean: vec![0.5, 0.25],
         std: vec![0.5, 2.0],
-        columns: Vec::new(),
+        ..InputSpec::default()
     };
     let model = ModelAsset { input: spec, ..model() };
     let inputs = [input("x", Type::F32, &[0, 1, 3, 2])];

@@ -20,6 +20,9 @@ pub fn asset(label: &str, classes: &[&str]) -> DataAsset {
         missing: Vec::new(),
         dialect: DialectPins::default(),
         limit: None,
+        task: Default::default(),
+        unit: None,
+        quantiles: Vec::new(),
     }
 }
 
@@ -41,6 +44,7 @@ pub fn feature(name: &str, kind: FeatureKind) -> Feature {
         group_edges: Vec::new(),
         input: true,
         shape: None,
+        series: None,
     }
 }
 
@@ -66,7 +70,12 @@ pub fn model() -> ModelAsset {
         name: "m".into(),
         path: "m.onnx".into(),
         role: ModelRole::Primary,
-        output: OutputSpec { name: None, kind: OutputKind::Probability, classes: Vec::new() },
+        output: OutputSpec {
+            name: None,
+            kind: OutputKind::Probability,
+            classes: Vec::new(),
+            column: None,
+        },
         decision: Decision::Argmax,
         expected: None,
         expected_data: None,

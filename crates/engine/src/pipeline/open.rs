@@ -5,6 +5,7 @@
 //! [`super`].
 
 use super::batch::{Bound, Free};
+use super::head;
 use super::narrow::{float_inputs, single};
 use super::rows::{join_rows, padded, pick_rows};
 use super::{Answer, PipelineOptions, request};
@@ -34,6 +35,7 @@ pub(super) fn open(
 ) -> Result<Opened, EngineError> {
     let mut graph = upgrade(&lower(graph));
     let output = choose_output(&graph, options)?;
+    let output = head::pick(&mut graph, output, options)?;
     graph.outputs = vec![info_of(&graph, &output)];
     let (rows, inputs) = check_inputs(&graph, inputs)?;
     let width = fixed_batch(&graph).unwrap_or(options.width).max(1);

@@ -3,6 +3,7 @@
 //! Owns the whole graph, compiled for one output, and the reading of that output. Must never
 //! bind to data rows (see [`super::Pipeline`]). Called by the guard.
 
+use super::head;
 use super::open::{choose_output, fixed_batch, info_of};
 use super::rows::{padded, pick_rows};
 use super::score::Column;
@@ -32,6 +33,7 @@ impl Serving {
     pub fn open(model: &Model, options: &PipelineOptions) -> Result<Self, EngineError> {
         let mut graph = upgrade(&lower(model.graph()));
         let output = choose_output(&graph, options)?;
+        let output = head::pick(&mut graph, output, options)?;
         graph.outputs = vec![info_of(&graph, &output)];
         let Compiled { program, facts, .. } = compile_first(&graph, options.engine, 1)?;
         let inputs = graph.inputs.iter().map(|i| i.name.clone()).collect();

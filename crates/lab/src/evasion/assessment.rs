@@ -110,7 +110,7 @@ fn figures(
         Method { id: format!("suite/{}", request.suite.id()), edition: request.suite.edition() };
     let mut out = Vec::new();
     for &eps in request.eps {
-        let about = About { threat: Some(threat), eps: Some(eps), group, class: None };
+        let about = About { threat: Some(threat), eps: Some(eps), group, ..About::default() };
         let mut add = |metric: &str, unit: &str, about, quantity| {
             out.push(facts.measurement(metric, unit, about, quantity, &probe, validity));
         };

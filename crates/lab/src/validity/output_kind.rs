@@ -53,6 +53,18 @@ pub(super) fn examine(setup: &Setup<'_>) -> Result<Finding, OracleError> {
                 Finding::ok(format!("logits of {rows} rows are finite"))
             }
         }
+        OutputKind::Value => {
+            let infinite = count(&|s| s.iter().any(|v| v.is_infinite()));
+            if infinite.is_empty() {
+                Finding::ok(format!("the answers of {rows} rows are finite"))
+            } else {
+                let some = super::some_of(&infinite, rows);
+                Finding::refuse(
+                    format!("the model answers with infinity: {some}"),
+                    "look for out-of-range inputs and for an exponential behind the output",
+                )
+            }
+        }
         OutputKind::Score | OutputKind::Label => Finding::ok("scores are not NaN"),
     })
 }

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+mod regression;
+
 use super::diagnostic::{Diagnostic, list, suggest};
 use super::parse::unresolved;
 use super::reader::Reader;
@@ -139,14 +141,19 @@ impl Check<'_> {
 
     fn features(&self) {
         let features = &self.system.features;
-        let image = features.iter().find(|f| f.kind == FeatureKind::Image);
-        let other = features.iter().find(|f| image.is_some_and(|i| i.name != f.name));
-        if let (Some(image), Some(other)) = (image, other) {
+        let array = features.iter().find(|f| is_array(f.kind));
+        let other = features.iter().find(|f| array.is_some_and(|i| i.name != f.name));
+        if let (Some(array), Some(other)) = (array, other) {
+            let what = if array.kind == FeatureKind::Image { "image" } else { "series" };
             let span = self.at(&["features", &other.name]).unwrap_or(0..0);
-            let message = format!("`{}` stands beside the image `{}`", other.name, image.name);
-            let help = "an image system has one feature: the image";
+            let message = format!("`{}` stands beside the {what} `{}`", other.name, array.name);
+            let help = match array.kind {
+                FeatureKind::Image => "an image system has one feature: the image",
+                _ => "a system of series has one feature: the series, with its channels",
+            };
             let problem = Diagnostic::new("mixed-features", span, message, "not supported", help);
-            self.reader.report(problem.and(self.at(&["features", &image.name]), "the image"));
+            let also = self.at(&["features", &array.name]);
+            self.reader.report(problem.and(also, format!("the {what}")));
         }
         let typed = features.iter().all(|f| self.at(&["features", &f.name, "type"]).is_some());
         if typed && !features.is_empty() && !features.iter().any(|f| f.input) {
@@ -160,16 +167,21 @@ impl Check<'_> {
 
     fn data(&self, data: &DataAsset) {
         let at = |key: &str| self.at(&["data", &data.name, key]);
-        if let (Some(span), Some(image)) = (at("path"), self.image())
-            && data.is_table() == image
+        if let (Some(span), Some(array)) = (at("path"), self.array())
+            && data.is_table() == array
         {
-            let (has, wants) =
-                if image { ("images", ".npy, .npz, .idx") } else { ("a table", ".csv") };
+            let series = self.system.series().is_some();
+            let (has, wants) = match array {
+                true if series => ("series", ".npy, .npz"),
+                true => ("images", ".npy, .npz, .idx"),
+                false => ("a table", ".csv"),
+            };
             let message = format!("the features declare {has}, but `{}` is none", data.path);
             let help = format!("name a file of type {wants}, or change the features");
             self.report("file-does-not-fit", span, message, "another kind of file", help);
         }
         self.columns(data);
+        self.same_task(data);
         let Some(test) = self.test().filter(|t| t.name != data.name) else { return };
         let names =
             |d: &DataAsset| -> Vec<String> { d.classes.iter().map(|c| c.0.clone()).collect() };
@@ -265,12 +277,22 @@ impl Check<'_> {
 
     fn input(&self, model: &ModelAsset) {
         let at = |key: &str| self.at(&["models", &model.name, "input", key]);
-        let Some(image) = self.image() else { return };
-        let foreign: &[&str] =
-            if image { &["columns"] } else { &["layout", "range", "mean", "std"] };
+        let Some(array) = self.array() else { return };
+        let series = self.system.series();
+        let foreign: &[&str] = match (array, series) {
+            (true, None) => &["columns"],
+            (true, Some(_)) => &["columns", "range"],
+            (false, _) => &["layout", "range", "mean", "std"],
+        };
+        self.layout(model, series.is_some());
         for key in foreign {
             if let Some(span) = at(key) {
-                let (is, not) = if image { ("columns", "images") } else { ("images", "a table") };
+                let is = if *key == "columns" { "columns" } else { "images" };
+                let not = match (array, series) {
+                    (true, None) => "images",
+                    (true, Some(_)) => "series",
+                    (false, _) => "a table",
+                };
                 let message = format!("`{key}` is about {is}, and this system has {not}");
                 self.report("input-does-not-fit", span, message, "not used", "remove it");
             }
@@ -292,11 +314,14 @@ impl Check<'_> {
                 Some(_) => {}
             }
         }
-        let Some(shape) = self.system.features.iter().find_map(|f| f.shape) else { return };
+        let of_image = self.system.features.iter().find_map(|f| f.shape).map(|s| s[0]);
+        let of_series = series.and_then(|f| f.series.as_ref()).map(|s| s.channels.len());
+        let Some(channels) = of_image.or(of_series) else { return };
+        let what = if of_image.is_some() { "image" } else { "series" };
         for (key, length) in [("mean", model.input.mean.len()), ("std", model.input.std.len())] {
-            if let Some(span) = at(key).filter(|_| length != shape[0]) {
+            if let Some(span) = at(key).filter(|_| length != channels) {
                 let message =
-                    format!("`{key}` has {length} values, the image {} channels", shape[0]);
+                    format!("`{key}` has {length} values, the {what} {channels} channels");
                 let help = "write one value per channel";
                 self.report("channel-count", span, message, "not one per channel", help);
             }
@@ -317,10 +342,12 @@ impl Check<'_> {
                 }
             }
         }
-        let Some(image) = self.image() else { return };
+        self.tolerance(threat);
+        let (Some(image), Some(array)) = (self.image(), self.array()) else { return };
         let scale = at(&["scale"]);
         if let Some(span) = scale.clone().filter(|_| threat.scale == Scale::U8 && !image) {
-            let message = "`0-255` is a scale of images, and this system has a table";
+            let has = if array { "series" } else { "a table" };
+            let message = format!("`0-255` is a scale of images, and this system has {has}");
             let help = "write `scale = \"bounds\"`: shares of each feature's bounds";
             self.report("scale-of-images", span, message, "no image", help);
         }
@@ -335,7 +362,7 @@ impl Check<'_> {
             let help = "declare `mutable = true` on the features that an attacker can change";
             self.report("nothing-mutable", name.clone(), message, "no mutable feature", help);
         }
-        if !image {
+        if !array && !self.system.task().is_regression() {
             self.threat_on_table(threat, name);
         }
     }
@@ -372,6 +399,7 @@ impl Check<'_> {
             self.criterion_group(criterion, span);
         }
         self.criterion_output(criterion);
+        self.criterion_task(criterion);
     }
 
     fn criterion_data(&self, criterion: &Criterion, span: Range<usize>) {
@@ -495,10 +523,19 @@ impl Check<'_> {
 
     /// Whether the system is about images; `None` when no feature could be read.
     fn image(&self) -> Option<bool> {
+        self.any_kind(|k| k == FeatureKind::Image)
+    }
+
+    /// Whether the system is about arrays: images or series.
+    fn array(&self) -> Option<bool> {
+        self.any_kind(is_array)
+    }
+
+    fn any_kind(&self, wanted: fn(FeatureKind) -> bool) -> Option<bool> {
         let known = |f: &&Feature| self.at(&["features", &f.name, "type"]).is_some();
         let mut kinds = self.system.features.iter().filter(known).map(|f| f.kind).peekable();
         kinds.peek()?;
-        Some(kinds.any(|k| k == FeatureKind::Image))
+        Some(kinds.any(wanted))
     }
 
     /// Whether every feature's `mutable` could be read where it is written.
@@ -525,4 +562,8 @@ impl Check<'_> {
     fn at(&self, path: &[&str]) -> Option<Range<usize>> {
         self.reader.span(path)
     }
+}
+
+fn is_array(kind: FeatureKind) -> bool {
+    matches!(kind, FeatureKind::Image | FeatureKind::Series)
 }

@@ -33,6 +33,7 @@ pub(super) fn read(section: &Section<'_>) -> Criterion {
         threat: section.text("threat"),
         eps: section.number("eps"),
         group: read_group(section),
+        quantile: section.number("quantile"),
         bound: read_bound(section),
         confidence: section.number("confidence").unwrap_or(f64::NAN),
         rationale: section.text("rationale").unwrap_or_default(),
@@ -41,6 +42,7 @@ pub(super) fn read(section: &Section<'_>) -> Criterion {
     check_confidence(section, criterion.confidence);
     check_robust(section, &criterion.metric);
     check_range(section, &criterion);
+    check_quantile(section, &criterion);
     criterion
 }
 
@@ -131,6 +133,14 @@ fn check_range(section: &Section<'_>, criterion: &Criterion) {
         Bound::AtLeast(value) => ("at_least", value),
         Bound::AtMost(value) => ("at_most", value),
     };
+    if is_error(&criterion.metric) {
+        if value < 0.0 {
+            let message = format!("`{}` is never below 0", criterion.metric);
+            let help = "write the largest error allowed, in the unit of the label";
+            section.refuse("threshold-outside", key, message, "out of range", help);
+        }
+        return;
+    }
     let lowest = if criterion.metric == "mcc" { -1.0 } else { 0.0 };
     if !criterion.metric.is_empty() && (value < lowest || value > 1.0) {
         let message =
@@ -140,10 +150,37 @@ fn check_range(section: &Section<'_>, criterion: &Criterion) {
     }
 }
 
+fn check_quantile(section: &Section<'_>, criterion: &Criterion) {
+    if criterion.metric == QUANTILE_ERROR {
+        section.need("quantile", "quantile = 0.9");
+    } else if section.has("quantile") && !criterion.metric.is_empty() {
+        let message = format!("`{}` has no quantile", criterion.metric);
+        let help = "remove it, or write `metric = \"quantile_error\"`";
+        section.refuse("quantile-not-used", "quantile", message, "not used", help);
+    }
+}
+
+/// Whether a metric is an error of a regression, in the unit of the label.
+pub(super) fn is_error(metric: &str) -> bool {
+    ["mae", "rmse", QUANTILE_ERROR].contains(&metric)
+}
+
+const QUANTILE_ERROR: &str = "quantile_error";
 /// Metrics that a criterion can name.
-pub(super) const METRICS: [&str; 7] =
-    ["accuracy", "balanced_accuracy", "auc", "brier", "mcc", "robust_accuracy", "robust_recall"];
-const KEYS: [&str; 11] = [
+pub(super) const METRICS: [&str; 10] = [
+    "accuracy",
+    "balanced_accuracy",
+    "auc",
+    "brier",
+    "mcc",
+    "mae",
+    "rmse",
+    QUANTILE_ERROR,
+    "robust_accuracy",
+    "robust_recall",
+];
+const KEYS: [&str; 12] = [
+    "quantile",
     "metric",
     "model",
     "data",

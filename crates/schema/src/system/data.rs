@@ -4,7 +4,7 @@
 
 use super::parse::{check_slug, read_path};
 use super::reader::Section;
-use super::{DataAsset, DataFormat, DataRole, DialectPins, TextEncoding};
+use super::{DataAsset, DataFormat, DataRole, DialectPins, Task, TextEncoding};
 
 /// Reads one data set; what is wrong is reported and left at a neutral value.
 pub(super) fn read(section: &Section<'_>) -> DataAsset {
@@ -12,7 +12,10 @@ pub(super) fn read(section: &Section<'_>) -> DataAsset {
     check_slug(section, "data set");
     section.need("path", "path = \"test.csv\"");
     section.need("role", "role = \"test\"");
-    section.need("classes", "classes = { good = \"1\", bad = \"2\" }");
+    let task = section.choice("task", &TASKS).unwrap_or_default();
+    if task == Task::Classification {
+        section.need("classes", "classes = { good = \"1\", bad = \"2\" }");
+    }
     let format = section.choice("format", &FORMATS);
     let mut dialect = section.section("dialect").map(|s| read_dialect(&s)).unwrap_or_default();
     dialect.format = format;
@@ -29,12 +32,29 @@ pub(super) fn read(section: &Section<'_>) -> DataAsset {
         missing: section.texts("missing").unwrap_or_default(),
         dialect,
         limit: section.whole("limit").and_then(|n| usize::try_from(n).ok()),
+        task,
+        unit: section.text("unit"),
+        quantiles: section.numbers("quantiles").unwrap_or_else(|| match task {
+            Task::Classification => Vec::new(),
+            Task::Regression => vec![QUANTILE_DEFAULT],
+        }),
     };
     if section.has("label") && !section.is_text("label") {
         section.text("label");
     }
     check_labels(section, &asset);
-    check_classes(section, &asset);
+    if task == Task::Regression {
+        check_regression(section, &asset);
+    } else {
+        check_classes(section, &asset);
+        for key in ["unit", "quantiles"] {
+            if section.has(key) {
+                let message = format!("`{key}` is about a label that is a number");
+                let help = "write `task = \"regression\"`, or remove it";
+                section.refuse("key-of-regression", key, message, "labels are classes", help);
+            }
+        }
+    }
     check_lists(section, &asset);
     asset
 }
@@ -92,6 +112,22 @@ fn check_classes(section: &Section<'_>, asset: &DataAsset) {
             let message = "a class has no name";
             section.refuse("bad-name", "classes", message, "empty name", "name the class");
         }
+    }
+}
+
+fn check_regression(section: &Section<'_>, asset: &DataAsset) {
+    if section.has("classes") {
+        let message = "the label of a regression is a number, it has no classes";
+        let help = "remove `classes`, or remove `task = \"regression\"`";
+        section.refuse("classes-of-number", "classes", message, "not for a regression", help);
+    }
+    let inside = |q: &f64| *q > 0.0 && *q < 1.0;
+    let ascending = asset.quantiles.windows(2).all(|w| w.first() < w.last());
+    let read = section.has("quantiles") && section.read_well("quantiles");
+    if read && (asset.quantiles.is_empty() || !ascending || !asset.quantiles.iter().all(inside)) {
+        let message = "quantiles lie between 0 and 1 and ascend";
+        let help = "write e.g. `quantiles = [0.9, 0.95]`";
+        section.refuse("bad-quantiles", "quantiles", message, "no such list", help);
     }
 }
 
@@ -171,8 +207,7 @@ pub(super) const DATA_ENDINGS: [&str; 21] = [
     "/",
 ];
 const ANY_ENDING: [&str; 1] = [""];
-const LABEL_ENDINGS: [&str; 7] =
-    [".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz", ".csv"];
+const LABEL_ENDINGS: [&str; 7] = [".npy", ".npz", ".idx", ".idx.gz", "-ubyte", "-ubyte.gz", ".csv"];
 const ROLES: [(&str, DataRole); 3] =
     [("train", DataRole::Train), ("validation", DataRole::Validation), ("test", DataRole::Test)];
 const FORMATS: [(&str, DataFormat); 5] = [
@@ -189,7 +224,23 @@ const ENCODINGS: [(&str, TextEncoding); 4] = [
     ("latin-1", TextEncoding::Windows1252),
 ];
 const THOUSANDS: [(&str, char); 4] = [(",", ','), (".", '.'), ("'", '\''), (" ", ' ')];
+const TASKS: [(&str, Task); 2] =
+    [("classification", Task::Classification), ("regression", Task::Regression)];
+/// Nine rows of ten err by less: the figure that a mean hides.
+const QUANTILE_DEFAULT: f64 = 0.9;
 const DELIMITERS: [&str; 5] = [",", ";", "\t", "|", "blank"];
-const KEYS: [&str; 10] = [
-    "path", "role", "label", "labels", "classes", "ignore", "missing", "dialect", "limit", "format",
+const KEYS: [&str; 13] = [
+    "path",
+    "role",
+    "label",
+    "labels",
+    "classes",
+    "ignore",
+    "missing",
+    "dialect",
+    "limit",
+    "format",
+    "task",
+    "unit",
+    "quantiles",
 ];

@@ -3,13 +3,14 @@
 //! Owns what holds within one feature. What holds between sections is in `check`.
 
 use super::reader::Section;
-use super::{Feature, FeatureKind};
+use super::{Feature, FeatureKind, series};
 
 /// Reads one feature; what is wrong is reported and left at a neutral value.
 pub(super) fn read(section: &Section<'_>) -> Feature {
     section.only(&KEYS);
     section.need("type", "type = \"number\"");
     let kind = section.choice("type", &KINDS);
+    let series = series::read(section, kind == Some(FeatureKind::Series));
     let feature = Feature {
         name: section.name().to_owned(),
         kind: kind.unwrap_or(FeatureKind::Text),
@@ -20,6 +21,7 @@ pub(super) fn read(section: &Section<'_>) -> Feature {
         group_edges: section.numbers("group_edges").unwrap_or_default(),
         input: section.flag("input").unwrap_or(true),
         shape: read_shape(section),
+        series,
     };
     if feature.name.trim().is_empty() || feature.name.contains(char::is_control) {
         let message = "a feature needs a name without control characters";
@@ -57,7 +59,8 @@ fn check_kind(section: &Section<'_>, feature: &Feature) {
         let message = format!("`shape` is about images, and `{title}` is none");
         section.refuse("key-of-image", "shape", message, "not for this type", "remove it");
     }
-    if feature.mutable && !feature.kind.is_numeric() && feature.kind != FeatureKind::Image {
+    let arrays = matches!(feature.kind, FeatureKind::Image | FeatureKind::Series);
+    if feature.mutable && !feature.kind.is_numeric() && !arrays {
         let message = format!("`{title}` cannot be attacked: only numeric columns and images can");
         let help = "write `mutable = false`; it stays as it is in each row";
         section.refuse("mutable-not-numeric", "mutable", message, "not numeric", help);
@@ -133,7 +136,8 @@ fn check_values(section: &Section<'_>, feature: &Feature) {
 
 fn check_group(section: &Section<'_>, feature: &Feature) {
     let title = section.title();
-    if feature.group && matches!(feature.kind, FeatureKind::Text | FeatureKind::Image) {
+    let free = matches!(feature.kind, FeatureKind::Text | FeatureKind::Image | FeatureKind::Series);
+    if feature.group && free {
         let message = format!("`{title}` cannot make groups: its values are free");
         let help = "remove `group`, or declare a category column";
         section.refuse("group-of-free-type", "group", message, "not for this type", help);
@@ -159,7 +163,7 @@ fn check_group(section: &Section<'_>, feature: &Feature) {
     }
 }
 
-const KINDS: [(&str, FeatureKind); 7] = [
+const KINDS: [(&str, FeatureKind); 8] = [
     ("number", FeatureKind::Number),
     ("integer", FeatureKind::Integer),
     ("category", FeatureKind::Category),
@@ -167,8 +171,21 @@ const KINDS: [(&str, FeatureKind); 7] = [
     ("boolean", FeatureKind::Boolean),
     ("text", FeatureKind::Text),
     ("image", FeatureKind::Image),
+    ("series", FeatureKind::Series),
 ];
-const KEYS: [&str; 8] =
-    ["type", "bounds", "values", "mutable", "group", "group_edges", "input", "shape"];
+const KEYS: [&str; 12] = [
+    "type",
+    "bounds",
+    "values",
+    "mutable",
+    "group",
+    "group_edges",
+    "input",
+    "shape",
+    "steps",
+    "channels",
+    "layout",
+    "last",
+];
 /// Values of one image; a batch of 32 still fits in memory.
 const PIXELS_MAX: usize = 1 << 22;

@@ -4,7 +4,9 @@
 
 use super::parse::{check_slug, read_path};
 use super::reader::Section;
-use super::{Decision, InputSpec, Layout, ModelAsset, ModelRole, OutputKind, OutputSpec};
+use super::{
+    Decision, InputSpec, Layout, ModelAsset, ModelRole, OutputKind, OutputSpec, SeriesLayout,
+};
 
 /// Reads one model; what is wrong is reported and left at a neutral value.
 pub(super) fn read(section: &Section<'_>) -> ModelAsset {
@@ -35,20 +37,33 @@ pub(super) fn read(section: &Section<'_>) -> ModelAsset {
 }
 
 fn neutral() -> OutputSpec {
-    OutputSpec { name: None, kind: OutputKind::Score, classes: Vec::new() }
+    OutputSpec { name: None, kind: OutputKind::Score, classes: Vec::new(), column: None }
 }
 
 fn read_output(section: &Section<'_>) -> (OutputSpec, Option<OutputKind>) {
-    section.only(&["name", "kind", "classes"]);
+    section.only(&["name", "kind", "classes", "column"]);
     section.need("kind", "kind = \"probability\"");
     let kind = section.choice("kind", &OUTPUTS);
     let classes = section.texts("classes").unwrap_or_default();
     section.refuse_repeats("classes", &classes);
     let name = section.text("name");
-    (OutputSpec { name, kind: kind.unwrap_or(OutputKind::Score), classes }, kind)
+    let column = section.whole("column").and_then(|n| usize::try_from(n).ok());
+    if kind == Some(OutputKind::Value) && section.has("classes") {
+        let message = "an output that is a number has no classes";
+        section.refuse("classes-of-number", "classes", message, "not for a value", "remove it");
+    }
+    (OutputSpec { name, kind: kind.unwrap_or(OutputKind::Score), classes, column }, kind)
 }
 
 fn read_decision(section: &Section<'_>, kind: Option<OutputKind>) -> Decision {
+    if kind == Some(OutputKind::Value) {
+        if section.has("decision") {
+            let message = "a model that answers with a number decides nothing";
+            let help = "remove `decision`; a threat's `tolerance` says when a shift counts";
+            section.refuse("decision-of-value", "decision", message, "not for a value", help);
+        }
+        return Decision::Value;
+    }
     if !section.has("decision") {
         if kind != Some(OutputKind::Label) {
             section.need(
@@ -90,9 +105,11 @@ fn read_decision(section: &Section<'_>, kind: Option<OutputKind>) -> Decision {
 
 fn read_input(section: &Section<'_>) -> InputSpec {
     section.only(&["columns", "layout", "range", "mean", "std"]);
+    let layout = section.choice("layout", &LAYOUTS);
     let input = InputSpec {
         columns: section.texts("columns").unwrap_or_default(),
-        layout: section.choice("layout", &LAYOUTS).unwrap_or_default(),
+        layout: layout.and_then(|l| l.0).unwrap_or_default(),
+        series: layout.and_then(|l| l.1),
         range: section.pair("range"),
         mean: section.numbers("mean").unwrap_or_default(),
         std: section.numbers("std").unwrap_or_default(),
@@ -116,10 +133,16 @@ const ROLES: [(&str, ModelRole); 3] = [
     ("backup", ModelRole::Backup),
     ("candidate", ModelRole::Candidate),
 ];
-const OUTPUTS: [(&str, OutputKind); 4] = [
+const OUTPUTS: [(&str, OutputKind); 5] = [
     ("probability", OutputKind::Probability),
     ("logit", OutputKind::Logit),
     ("score", OutputKind::Score),
     ("label", OutputKind::Label),
+    ("value", OutputKind::Value),
 ];
-const LAYOUTS: [(&str, Layout); 2] = [("nchw", Layout::Nchw), ("nhwc", Layout::Nhwc)];
+const LAYOUTS: [(&str, (Option<Layout>, Option<SeriesLayout>)); 4] = [
+    ("nchw", (Some(Layout::Nchw), None)),
+    ("nhwc", (Some(Layout::Nhwc), None)),
+    ("steps-channels", (None, Some(SeriesLayout::StepsChannels))),
+    ("channels-steps", (None, Some(SeriesLayout::ChannelsSteps))),
+];

@@ -321,6 +321,11 @@ impl<'r> Section<'r> {
         self.table.get(key).is_some_and(Item::is_str)
     }
 
+    /// Whether the value of `key` is a plain number.
+    pub fn is_number(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|i| i.is_integer() || i.is_float())
+    }
+
     /// Path of a key, from the root.
     pub fn path_of(&self, key: &str) -> Vec<String> {
         self.path.iter().cloned().chain([key.to_owned()]).collect()

@@ -338,7 +338,7 @@ fn feature(out: &mut Lines, column: &FoundColumn) {
         FeatureKind::Category => "category",
         FeatureKind::Ordinal => "ordinal",
         FeatureKind::Boolean => "boolean",
-        FeatureKind::Text | FeatureKind::Image => "text",
+        FeatureKind::Text | FeatureKind::Image | FeatureKind::Series => "text",
     };
     out.pair("type", &quoted(kind));
     if let Some([lower, upper]) = column.range.filter(|_| column.kind.is_numeric()) {

@@ -4,7 +4,7 @@
 
 use super::parse::{check_slug, is_slug};
 use super::reader::Section;
-use super::{Access, Goal, Norm, Scale, Threat};
+use super::{Access, Direction, Goal, Norm, Reference, Scale, Threat, Tolerance};
 
 /// Reads one threat; what is wrong is reported and left at a neutral value.
 pub(super) fn read(section: &Section<'_>) -> Threat {
@@ -14,12 +14,15 @@ pub(super) fn read(section: &Section<'_>) -> Threat {
     section.need("eps", "eps = [0.02, 0.05]");
     section.need("scale", "scale = \"bounds\"");
     section.need("access", "access = \"white-box\"");
+    let (goal, direction) = section.section("goal").map(|s| read_goal(&s)).unwrap_or_default();
     let threat = Threat {
         name: section.name().to_owned(),
         norm: section.choice("norm", &NORMS).unwrap_or(Norm::Linf),
         eps: section.numbers("eps").unwrap_or_default(),
         scale: section.choice("scale", &SCALES).unwrap_or(Scale::Raw),
-        goal: section.section("goal").and_then(|s| read_goal(&s)),
+        goal,
+        tolerance: read_tolerance(section),
+        direction,
         access: section.choice("access", &ACCESS).unwrap_or(Access::WhiteBox),
         suite: section.text("suite").unwrap_or_else(|| SUITE_DEFAULT.to_owned()),
         models: section.texts("models").unwrap_or_default(),
@@ -44,8 +47,22 @@ pub(super) fn read(section: &Section<'_>) -> Threat {
     threat
 }
 
-fn read_goal(section: &Section<'_>) -> Option<Goal> {
-    section.only(&["from", "to"]);
+fn read_goal(section: &Section<'_>) -> (Option<Goal>, Option<Direction>) {
+    section.only(&["from", "to", "direction"]);
+    if section.has("direction") {
+        for key in ["from", "to"] {
+            if section.has(key) {
+                let message = "a goal names classes or a direction, not both";
+                let help = "classes for decisions, a direction for numbers";
+                section.refuse("goal-twice", key, message, "beside a direction", help);
+            }
+        }
+        return (None, section.choice("direction", &DIRECTIONS));
+    }
+    (read_classes(section), None)
+}
+
+fn read_classes(section: &Section<'_>) -> Option<Goal> {
     section.need("from", "from = \"bad\"");
     section.need("to", "to = \"good\"");
     let (from, to) = (section.text("from"), section.text("to"));
@@ -56,6 +73,40 @@ fn read_goal(section: &Section<'_>) -> Option<Goal> {
         section.refuse("goal-same", "to", message, "same as `from`", help);
     }
     Some(goal)
+}
+
+/// A number, in the unit of the label, or `{ absolute | relative, from }`.
+fn read_tolerance(section: &Section<'_>) -> Option<Tolerance> {
+    if !section.has("tolerance") {
+        return None;
+    }
+    let plain = |size| Tolerance { size, relative: false, from: Reference::Answer };
+    let read = if section.is_number("tolerance") {
+        section.number("tolerance").map(plain)
+    } else {
+        section.section("tolerance").and_then(|s| read_tolerance_table(&s))
+    };
+    if read.is_some_and(|t| !t.size.is_finite() || t.size <= 0.0) {
+        let message = "a tolerance is positive";
+        let help = "write the shift of the answer that begins to matter, e.g. `tolerance = 5000`";
+        section.refuse("bad-tolerance", "tolerance", message, "not positive", help);
+        return None;
+    }
+    read
+}
+
+fn read_tolerance_table(section: &Section<'_>) -> Option<Tolerance> {
+    section.only(&["absolute", "relative", "from"]);
+    let relative = section.has("relative");
+    if relative == section.has("absolute") {
+        let message = "a tolerance is absolute or relative: one of the two";
+        let help = "write `{ relative = 0.1 }` for 10 %, or `{ absolute = 5000 }`";
+        section.refuse_name("bad-tolerance", message, "not clear", help);
+        return None;
+    }
+    let size = section.number(if relative { "relative" } else { "absolute" })?;
+    let from = section.choice("from", &REFERENCES).unwrap_or_default();
+    Some(Tolerance { size, relative, from })
 }
 
 fn read_attempts(section: &Section<'_>) -> Option<[f64; 2]> {
@@ -111,7 +162,12 @@ const SCALES: [(&str, Scale); 4] =
     [("raw", Scale::Raw), ("bounds", Scale::Bounds), ("std", Scale::Std), ("0-255", Scale::U8)];
 const ACCESS: [(&str, Access); 3] =
     [("white-box", Access::WhiteBox), ("score", Access::Score), ("decision", Access::Decision)];
-const KEYS: [&str; 12] = [
+const DIRECTIONS: [(&str, Direction); 3] =
+    [("up", Direction::Up), ("down", Direction::Down), ("either", Direction::Either)];
+const REFERENCES: [(&str, Reference); 2] =
+    [("answer", Reference::Answer), ("label", Reference::Label)];
+const KEYS: [&str; 13] = [
+    "tolerance",
     "norm",
     "eps",
     "scale",

@@ -58,6 +58,9 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         missing: MISSING.iter().map(|m| (*m).to_owned()).collect(),
         dialect: DialectPins::default(),
         limit: args.limit,
+        task: Default::default(),
+        unit: None,
+        quantiles: Vec::new(),
     };
     let mut system = System {
         name: "attack".into(),
@@ -132,6 +135,8 @@ fn threat(args: &Args) -> Outcome<Threat> {
             ScaleName::U8 => Scale::U8,
         },
         goal: args.goal.as_deref().map(goal).transpose()?,
+        tolerance: None,
+        direction: None,
         access: match args.access {
             AccessName::WhiteBox => Access::WhiteBox,
             AccessName::Score => Access::Score,
@@ -165,6 +170,7 @@ fn model_asset(args: &Args, classes: &[String], range: Option<[f64; 2]>) -> Outc
             name: args.output.clone(),
             kind: OutputKind::Logit,
             classes: classes.to_vec(),
+            column: None,
         },
         decision: decision(&args.decision, classes)?,
         expected: None,
@@ -240,6 +246,7 @@ fn columns(
                 group_edges: Vec::new(),
                 input: read(&c.name),
                 shape: None,
+                series: None,
             }
         })
         .collect();
@@ -323,6 +330,7 @@ fn pixels(
         group_edges: Vec::new(),
         input: true,
         shape: Some(images.shape),
+        series: None,
     };
     Ok((feature, range))
 }

@@ -354,6 +354,7 @@ fn table(asset: &proofmark_schema::system::ModelAsset) -> String {
         OutputKind::Logit => "logit",
         OutputKind::Score => "score",
         OutputKind::Label => "label",
+        OutputKind::Value => "value",
     };
     let name = asset.output.name.as_ref().map_or(String::new(), |n| format!("name = {n:?}, "));
     let classes: Vec<String> = asset.output.classes.iter().map(|c| format!("{c:?}")).collect();
@@ -361,13 +362,17 @@ fn table(asset: &proofmark_schema::system::ModelAsset) -> String {
         true => String::new(),
         false => format!(", classes = [{}]", classes.join(", ")),
     };
+    let column = asset.output.column.map_or(String::new(), |c| format!(", column = {c}"));
     let decision = match &asset.decision {
-        Decision::Argmax => "\"argmax\"".to_owned(),
-        Decision::Cutoff { class, at } => format!("{{ class = {class:?}, at = {at:?} }}"),
+        Decision::Argmax => "\ndecision = \"argmax\"".to_owned(),
+        Decision::Cutoff { class, at } => {
+            format!("\ndecision = {{ class = {class:?}, at = {at:?} }}")
+        }
+        Decision::Value => String::new(),
     };
     format!(
         "\n[models.{}]\npath = {:?}\nrole = \"candidate\"\n\
-         output = {{ {name}kind = \"{kind}\"{classes} }}\ndecision = {decision}\n",
+         output = {{ {name}kind = \"{kind}\"{classes}{column} }}{decision}\n",
         asset.name, asset.path
     )
 }

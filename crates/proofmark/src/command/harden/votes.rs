@@ -103,6 +103,7 @@ pub fn declared(scene: &Scene<'_>, adverse: usize) -> ModelAsset {
             name: Some(VOTE.to_owned()),
             kind: OutputKind::Score,
             classes: vec![name(0), name(1)],
+            column: None,
         },
         decision: Decision::Cutoff { class: name(adverse), at: 0.0 },
         expected: None,
@@ -144,14 +145,14 @@ fn voter<'g>(
         named => named.iter().position(|c| c == name).unwrap_or(adverse),
     };
     let cut = match &asset.decision {
-        Decision::Argmax => Cut::Argmax,
+        Decision::Argmax | Decision::Value => Cut::Argmax,
         Decision::Cutoff { class, at } if class == name => Cut::Adverse(*at),
         Decision::Cutoff { at, .. } => Cut::Other(*at),
     };
     let answer = match asset.output.kind {
         OutputKind::Probability => Answer::Probability,
         OutputKind::Logit => Answer::Logit,
-        OutputKind::Score => Answer::Score,
+        OutputKind::Score | OutputKind::Value => Answer::Score,
         OutputKind::Label => Answer::Label,
     };
     Ok(Voter { graph, output: asset.output.name.as_deref(), answer, adverse: column, cut })

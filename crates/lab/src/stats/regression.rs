@@ -1,0 +1,219 @@
+//! Errors of a regression: means, root of the mean square, quantiles, and their intervals.
+//!
+//! Owns the formulas. Must never look at a model or draw a random number: every interval here is
+//! in closed form. Called by the regression figures and by verdicts on them.
+//!
+//! Quantiles of the absolute error have exact distribution-free intervals from order statistics
+//! (Conover 1999, "Practical nonparametric statistics", section 3.2): the count of errors at or
+//! below the quantile is binomial whatever the distribution. Means have no such interval without
+//! a bound on the errors, so MAE and RMSE use Johnson's skewness-corrected t (Johnson 1978,
+//! "Modified t tests and confidence intervals for asymmetrical populations", JASA 73, with the
+//! monotone inversion of Hall 1992, "On the removal of skewness by transformation", JRSS B 54):
+//! errors are skewed to the right, where the plain t misses the upper end. The tests hold their
+//! coverage by simulation.
+
+use super::binomial::Interval;
+use super::special::{beta_inc, beta_quantile};
+
+/// A figure with its two-sided interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// The figure.
+    pub value: f64,
+    /// Two-sided interval.
+    pub interval: Interval,
+}
+
+/// Mean absolute error of errors in any order; `None` without at least two.
+pub fn mae(errors: &[f64], confidence: f64) -> Option<Measured> {
+    let absolute: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
+    let (value, interval) = skewed_mean(&absolute, confidence)?;
+    let interval = Interval { lower: interval.lower.max(0.0), ..interval };
+    Some(Measured { value, interval })
+}
+
+/// Root of the mean squared error; `None` without at least two errors.
+pub fn rmse(errors: &[f64], confidence: f64) -> Option<Measured> {
+    let squares: Vec<f64> = errors.iter().map(|e| e * e).collect();
+    let (value, interval) = skewed_mean(&squares, confidence)?;
+    let root = |v: f64| v.max(0.0).sqrt();
+    let interval = Interval { lower: root(interval.lower), upper: root(interval.upper) };
+    Some(Measured { value: root(value), interval })
+}
+
+/// Quantile `p` of the absolute error: the smallest error that at least a share `p` of the rows
+/// does not exceed (Hyndman and Fan 1996, type 1). An end of the interval that the sample cannot
+/// give (too few rows for so extreme a quantile) is 0 below and infinite above.
+pub fn quantile_error(errors: &[f64], p: f64, confidence: f64) -> Option<Measured> {
+    let sorted = sorted_absolute(errors)?;
+    if !(p > 0.0 && p < 1.0) {
+        return None;
+    }
+    let n = sorted.len();
+    let at = ((p * n as f64 - 1e-9).ceil() as usize).clamp(1, n);
+    let tail = 0.5 * (1.0 - confidence);
+    let (lower, upper) = (rank_below(n, p, tail), rank_above(n, p, tail));
+    let interval = Interval {
+        lower: lower.and_then(|r| sorted.get(r - 1)).copied().unwrap_or(0.0),
+        upper: upper.and_then(|r| sorted.get(r - 1)).copied().unwrap_or(f64::INFINITY),
+    };
+    Some(Measured { value: sorted[at - 1], interval })
+}
+
+/// Coefficient of determination against the mean of the labels; `None` where all labels agree.
+/// Without an interval: it is shown, never judged.
+pub fn r_squared(errors: &[f64], targets: &[f64]) -> Option<f64> {
+    if errors.len() != targets.len() || targets.is_empty() {
+        return None;
+    }
+    let mean = targets.iter().sum::<f64>() / targets.len() as f64;
+    let total: f64 = targets.iter().map(|t| (t - mean).powi(2)).sum();
+    let left: f64 = errors.iter().map(|e| e * e).sum();
+    (total > 0.0).then(|| 1.0 - left / total)
+}
+
+/// Rows at which a quantile of the same errors would have an interval that decides against
+/// `threshold`, were the errors to stay as they are; `None` when the share within the threshold
+/// equals `p` so closely that no number of rows does.
+pub fn rows_for_quantile(within: u64, n: u64, p: f64, confidence: f64) -> Option<u64> {
+    use super::binomial::{Direction, n_to_decide};
+    // The quantile is at most the threshold exactly when a share of at least `p` lies within.
+    n_to_decide(within, n, p, Direction::AtLeast, confidence)
+}
+
+/// Largest rank whose order statistic is, but for `tail`, not above the quantile:
+/// `P(X <= r - 1) <= tail` for `X ~ Bin(n, p)`.
+fn rank_below(n: usize, p: f64, tail: f64) -> Option<usize> {
+    (1..=n).take_while(|&r| binomial_at_most(n, p, r - 1) <= tail).last()
+}
+
+/// Smallest rank whose order statistic is, but for `tail`, not below the quantile:
+/// `P(X >= r) <= tail`.
+fn rank_above(n: usize, p: f64, tail: f64) -> Option<usize> {
+    let mut found = None;
+    for r in (1..=n).rev() {
+        if 1.0 - binomial_at_most(n, p, r - 1) > tail {
+            break;
+        }
+        found = Some(r);
+    }
+    found
+}
+
+/// `P(X <= k)` for `X ~ Bin(n, p)` with `k < n`: `I_{1-p}(n - k, k + 1)`.
+fn binomial_at_most(n: usize, p: f64, k: usize) -> f64 {
+    beta_inc((n - k) as f64, k as f64 + 1.0, 1.0 - p)
+}
+
+fn sorted_absolute(errors: &[f64]) -> Option<Vec<f64>> {
+    if errors.is_empty() || errors.iter().any(|e| !e.is_finite()) {
+        return None;
+    }
+    let mut sorted: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
+    sorted.sort_by(f64::total_cmp);
+    Some(sorted)
+}
+
+/// Mean with the interval of Hall's monotone transformation of the studentised mean:
+/// `g(t) = t + a t^2 + a^2 t^3 / 3 + b`, with `a = skew / (3 sqrt n)` and `b = skew / (6 sqrt n)`,
+/// is `t`-distributed to second order; its inverse is in closed form.
+fn skewed_mean(values: &[f64], confidence: f64) -> Option<(f64, Interval)> {
+    let n = values.len() as f64;
+    if values.len() < 2 || values.iter().any(|v| !v.is_finite()) {
+        return None;
+    }
+    let mean = values.iter().sum::<f64>() / n;
+    let moment = |power: i32| values.iter().map(|v| (v - mean).powi(power)).sum::<f64>();
+    let spread = moment(2);
+    if spread <= 0.0 {
+        return Some((mean, Interval { lower: mean, upper: mean }));
+    }
+    let deviation = (spread / (n - 1.0)).sqrt();
+    let skew = n / ((n - 1.0) * (n - 2.0).max(1.0)) * moment(3) / deviation.powi(3);
+    let t = t_quantile(0.5 + 0.5 * confidence, n - 1.0);
+    let error = deviation / n.sqrt();
+    let (a, b) = (skew / (3.0 * n.sqrt()), skew / (6.0 * n.sqrt()));
+    let inverse = |g: f64| {
+        let g = g - b;
+        if a.abs() < 1e-9 { g } else { ((1.0 + 3.0 * a * g).cbrt() - 1.0) / a }
+    };
+    // The pivot is (mean - truth) / error, so its upper quantile gives the lower end.
+    let interval =
+        Interval { lower: mean - error * inverse(t), upper: mean - error * inverse(-t) };
+    Some((mean, interval))
+}
+
+/// Quantile of Student's t with `freedom` degrees, for `p >= 0.5`: from the beta quantile of
+/// `freedom / (freedom + t^2)`.
+fn t_quantile(p: f64, freedom: f64) -> f64 {
+    let x = beta_quantile(0.5 * freedom, 0.5, 2.0 * (1.0 - p));
+    (freedom * (1.0 - x) / x).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Stream;
+
+    /// Share of samples whose two-sided interval leaves the truth out above and below.
+    fn missed(
+        n: usize,
+        draw: &dyn Fn(&mut Stream) -> f64,
+        figure: &dyn Fn(&[f64]) -> Measured,
+        truth: f64,
+    ) -> (f64, f64) {
+        let runs = 2_000;
+        let (mut above, mut below) = (0, 0);
+        for run in 0..runs {
+            let mut stream = Stream::new(5, "coverage", "", n as u64 as usize, run);
+            let errors: Vec<f64> = (0..n).map(|_| draw(&mut stream)).collect();
+            let interval = figure(&errors).interval;
+            above += usize::from(truth > interval.upper);
+            below += usize::from(truth < interval.lower);
+        }
+        (above as f64 / runs as f64, below as f64 / runs as f64)
+    }
+
+    /// The side that matters for a threshold "at most" is the upper end: it must not promise.
+    #[test]
+    fn intervals_keep_their_promise_in_simulation() {
+        let normal = |s: &mut Stream| s.normal();
+        let laplace = |s: &mut Stream| -(1.0 - s.unit()).ln() * s.sign();
+        let root = (2.0 / std::f64::consts::PI).sqrt();
+        type Figure = fn(&[f64]) -> Measured;
+        let mae95: Figure = |e| mae(e, 0.95).unwrap();
+        let rmse95: Figure = |e| rmse(e, 0.95).unwrap();
+        let q90: Figure = |e| quantile_error(e, 0.9, 0.95).unwrap();
+        // (name, n, errors, figure, truth, most missed above, most missed below); 0.025 each
+        // way are promised, a heavy tail in few rows costs the rest.
+        type Case<'a> =
+            (&'a str, usize, &'a dyn Fn(&mut Stream) -> f64, Figure, f64, f64, f64);
+        let cases: [Case<'_>; 8] = [
+            ("normal mae 50", 50, &normal, mae95, root, 0.035, 0.035),
+            ("normal mae 400", 400, &normal, mae95, root, 0.035, 0.035),
+            ("laplace mae 100", 100, &laplace, mae95, 1.0, 0.04, 0.035),
+            ("normal rmse 100", 100, &normal, rmse95, 1.0, 0.04, 0.035),
+            ("normal rmse 400", 400, &normal, rmse95, 1.0, 0.035, 0.035),
+            ("laplace rmse 400", 400, &laplace, rmse95, 2f64.sqrt(), 0.05, 0.035),
+            ("normal q90 100", 100, &normal, q90, 1.644_853_627, 0.034, 0.034),
+            ("laplace q90 300", 300, &laplace, q90, 10f64.ln(), 0.034, 0.034),
+        ];
+        for (name, n, draw, figure, truth, above, below) in cases {
+            let (a, b) = missed(n, draw, &figure, truth);
+            assert!(a <= above && b <= below, "{name}: {a} above, {b} below");
+        }
+    }
+
+    #[test]
+    fn a_sample_without_spread_or_too_small_says_so() {
+        assert_eq!(mae(&[1.0], 0.95), None);
+        assert_eq!(mae(&[1.0, f64::NAN], 0.95), None);
+        let same = mae(&[2.0, -2.0, 2.0], 0.95).unwrap();
+        assert_eq!((same.value, same.interval.upper), (2.0, 2.0));
+        // Ten rows cannot bound the 90 % quantile from above: 0.9^10 = 0.35.
+        let few = quantile_error(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], 0.9, 0.95);
+        let few = few.unwrap();
+        assert_eq!((few.value, few.interval.upper), (9.0, f64::INFINITY));
+        assert!(few.interval.lower > 0.0);
+    }
+}
