@@ -1,5 +1,6 @@
 //! Whole models and operators against independent implementations.
 
+mod boosted;
 mod cases;
 mod docs;
 mod engines;
