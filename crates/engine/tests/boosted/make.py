@@ -13,6 +13,7 @@ Made with Python 3.11, numpy 2.4.6, xgboost-cpu 3.2.0, lightgbm 4.7.0, catboost 
 
 import json
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -64,7 +65,10 @@ def train_rows(rng, columns, cats=(), levels=8, missing=0.1, dtype=np.float32):
 
 def xgb_thresholds(booster):
     found = {}
-    model = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
+    with tempfile.TemporaryDirectory() as folder:  # old releases save no JSON to memory
+        path = Path(folder) / "model.json"
+        booster.save_model(str(path))
+        model = json.loads(path.read_text())["learner"]["gradient_booster"]
     for tree in model.get("gbtree", model)["model"]["trees"]:
         for left, feature, value in zip(
             tree["left_children"], tree["split_indices"], tree["split_conditions"]
@@ -84,8 +88,8 @@ def xgb_case(xgb, name, params, y, x, rounds=8, cats=(), codes=(), formats=("jso
 def xgb_save(xgb, name, booster, columns, rng, cats, codes, formats, kwargs):
     rows = probes(rng, columns, xgb_thresholds(booster), np.float32, cats, codes)
     for ending in formats:
-        booster.save_model(HERE / f"{name}.{ending}")
-    loaded = xgb.Booster(model_file=HERE / f"{name}.{formats[0]}")
+        booster.save_model(str(HERE / f"{name}.{ending}"))
+    loaded = xgb.Booster(model_file=str(HERE / f"{name}.{formats[0]}"))
     loaded.set_param({"nthread": 1})
     matrix = xgb.DMatrix(rows, **kwargs)
     margin = loaded.predict(matrix, output_margin=True)

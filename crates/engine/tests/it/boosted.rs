@@ -8,6 +8,7 @@ use proofmark_engine::trees::import::xgboost::DumpOptions;
 use proofmark_engine::trees::import::{ImportError, catboost, lightgbm, xgboost};
 use proofmark_engine::trees::{Categories, Ensemble, Labels, Link, Numbers, Rows};
 use proofmark_formats::catboost::category_hash;
+use proofmark_formats::npy::NpyData;
 use proofmark_formats::npz::Npz;
 
 /// The bar: within this of the library's own margin, relative where margins are large. XGBoost's
@@ -76,7 +77,8 @@ fn xgboost_margins_have_the_bits_of_the_library() {
         for ending in endings {
             let ensemble = xgboost::import(&bytes(name, ending)).expect(name);
             let margins = golden.margins(&ensemble);
-            let wrong = golden.margin.iter().zip(&margins).filter(|(a, b)| a.to_bits() != b.to_bits());
+            let wrong =
+                golden.margin.iter().zip(&margins).filter(|(a, b)| a.to_bits() != b.to_bits());
             failures.extend(report(name, ending, wrong.count(), golden.worst(&margins)));
             failures.extend(golden.answers_as(&ensemble, &margins, name));
         }
@@ -174,9 +176,8 @@ fn what_a_file_leaves_open_is_asked_for_or_said() {
         let head = r#""nodeid":0,"split_condition":0.5,"yes":1,"no":2,"missing":1"#;
         format!(r#"[{{{head},"split":{split},"children":{leaves}}}]"#)
     };
-    let dump = |split: &str, options: &DumpOptions| {
-        xgboost::import_dump(node(split).as_bytes(), options)
-    };
+    let dump =
+        |split: &str, options: &DumpOptions| xgboost::import_dump(node(split).as_bytes(), options);
     let none = DumpOptions::default();
     assert_eq!(dump("2", &none).expect("a number").columns, 3);
     assert_eq!(dump("\"f2\"", &none).expect("a numbered name").columns, 3);
@@ -188,11 +189,8 @@ fn what_a_file_leaves_open_is_asked_for_or_said() {
     let soft = DumpOptions { objective: Some("multi:softprob".into()), ..none.clone() };
     let soft = dump("2", &soft);
     assert!(matches!(soft, Err(ImportError::Undeclared { key: "classes", .. })), "{soft:?}");
-    let unknown = DumpOptions {
-        objective: Some("my:own".into()),
-        base_margin: vec![0.0],
-        ..none.clone()
-    };
+    let unknown =
+        DumpOptions { objective: Some("my:own".into()), base_margin: vec![0.0], ..none.clone() };
     let unknown = dump("2", &unknown).expect("margins");
     assert_eq!(unknown.notes, ["the objective `my:own` is not known: answers are margins"]);
     let indicator = node("2").replace("\"split_condition\":0.5,", "");
@@ -229,7 +227,7 @@ impl Golden {
         Self {
             rows: x.shape()[0],
             columns: x.shape()[1],
-            single: x.data().kind() == "32-bit floats" || name.starts_with("xgboost"),
+            single: matches!(x.data(), NpyData::F32(_)),
             x: x.data().to_f64().expect(name),
             texts: arrays.names().filter_map(text).collect(),
             margin: numbers("margin").expect(name),
