@@ -62,3 +62,6 @@ pub fn document(bytes: &[u8]) -> Result<Value, XgboostError> {
 pub fn is_ubjson(bytes: &[u8]) -> bool {
     matches!(bytes, [b'{', b'i' | b'U' | b'I' | b'l' | b'L' | b'$' | b'#' | b'N', ..])
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,9 @@ pub enum StoredCategories {
     Texts(Vec<String>),
     /// Whole numbers by code.
     Ints(Vec<i64>),
+    /// Texts with letters beyond ASCII, which 3.1 and 3.2 cut by letters and not by bytes, so
+    /// that the file no longer holds them.
+    Garbled,
 }
 
 impl Model {
@@ -211,6 +214,9 @@ fn stored(encoder: &Value) -> Result<StoredCategories, FieldError> {
     // characters are signed bytes
     let byte = |&value: &i64| u8::try_from(value & 0xff).ok();
     let bytes: Vec<u8> = values.iter().filter_map(byte).collect();
+    if !bytes.is_ascii() {
+        return Ok(StoredCategories::Garbled);
+    }
     let wrong = || FieldError::new("offsets", "does not cut `values` into texts");
     let mut texts = Vec::with_capacity(offsets.len());
     for pair in offsets.windows(2) {

@@ -34,6 +34,11 @@ pub fn import(bytes: &[u8]) -> Result<Ensemble, ImportError> {
     ensemble.codes = Codes::Floor;
     ensemble.names = model.feature_names.clone();
     ensemble.categories = categories(&model);
+    if model.categories.contains(&file::StoredCategories::Garbled) {
+        let note = "a column's categories hold letters beyond ASCII, which XGBoost cuts wrongly \
+                    when it saves them: give codes";
+        ensemble.notes.push(note.into());
+    }
     let objective = Objective::of(&model.objective);
     ensemble.base = base(&model.base_score, objective.start, ensemble.outputs)?;
     objective.describe(&model.objective, &mut ensemble);
@@ -234,6 +239,7 @@ fn categories(model: &file::Model) -> Vec<Option<Categories>> {
         Some(file::StoredCategories::Ints(ints)) => {
             Some(Categories::Texts(ints.iter().map(i64::to_string).collect()))
         }
+        Some(file::StoredCategories::Garbled) => Some(Categories::Codes),
         _ => typed(column).then_some(Categories::Codes),
     };
     let all: Vec<_> = (0..model.features).map(stored).collect();
