@@ -9,8 +9,8 @@
 
 mod batch;
 mod head;
-mod head;
 mod ladder;
+mod narrow;
 mod open;
 mod rows;
 mod score;
