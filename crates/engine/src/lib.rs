@@ -6,6 +6,7 @@
 
 pub mod autodiff;
 pub mod compose;
+pub(crate) mod composite;
 pub mod engine;
 pub mod graph;
 pub mod loss;

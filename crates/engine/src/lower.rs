@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::composite;
 use crate::graph::{Attribute, Dim, Graph, ML, Node};
 use crate::reference::{self, Precision};
 use crate::split::needed;
@@ -31,6 +32,7 @@ pub fn lower(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
     let opset = graph.opset("");
     graph.opsets.entry(String::new()).or_insert(opset);
+    composite::expand_possible(&mut graph);
     remove_identities(&mut graph);
     fold_constants(&mut graph);
     classical::lower(&mut graph);

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::composite;
 use crate::graph::{Dim, Graph, ValueInfo};
 use crate::value::{DType, Inputs, Value};
 
@@ -16,15 +17,20 @@ mod broadcast;
 mod cast;
 mod compare;
 mod conv;
+pub(crate) mod einsum;
 mod float;
 mod gemm;
 mod index;
 mod ml;
 mod norm;
-mod op;
+pub(crate) mod op;
 mod pool;
+mod quantize;
+mod recurrent;
 mod reduce;
 mod registry;
+pub(crate) mod resize;
+mod sample;
 mod select;
 mod shape;
 mod unary;
@@ -135,6 +141,13 @@ struct Step {
 /// # Errors
 /// An unknown operator, a malformed attribute, or a node that reads what nothing gives.
 pub fn prepare(graph: &Graph, precision: Precision) -> Result<Program, RunError> {
+    let expanded = composite::expand(graph).map_err(|(i, source)| RunError::Node {
+        node: label_of(&graph.nodes[i], i),
+        op: graph.nodes[i].op.clone(),
+        opset: graph.opset(&graph.nodes[i].domain),
+        source,
+    })?;
+    let graph = expanded.as_ref();
     let mut slots = BTreeMap::new();
     let slot = |slots: &mut BTreeMap<String, usize>, name: &str| {
         let next = slots.len();
@@ -198,13 +211,15 @@ pub fn run(
 
 /// Whether the interpreter has a kernel for the operator.
 pub fn supports(domain: &str, op: &str) -> bool {
-    registry::find(domain, op).is_some()
+    registry::find(domain, op).is_some() || composite::is_composite(domain, op)
 }
 
 /// Domain (empty for `ai.onnx`) and name of every operator that the reference runs, sorted within
 /// a domain.
 pub fn operators() -> impl Iterator<Item = (&'static str, &'static str)> {
-    registry::all()
+    let mut all: Vec<_> = registry::all().chain(composite::all()).collect();
+    all.sort_unstable();
+    all.into_iter()
 }
 
 impl Program {

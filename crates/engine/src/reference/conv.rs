@@ -24,7 +24,7 @@ fn group(spec: &Spec) -> Result<usize, OpError> {
     }
 }
 
-fn conv_of<T: Float>(
+pub(super) fn conv_of<T: Float>(
     x: &Tensor<T>,
     args: &Args,
     window: &Window,

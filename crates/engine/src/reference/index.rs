@@ -276,23 +276,25 @@ pub fn scatter_nd(spec: &Spec) -> Result<Kernel, OpError> {
     let join = join_of(spec)?;
     Ok(Box::new(move |args| {
         let (x, u) = (args.required(0)?, args.required(2)?);
-        let (offsets, run) = tuple_offsets(&x.shape(), args)?;
+        let (offsets, run) = tuple_offsets(&x.shape(), args, 0)?;
         Ok(vec![scattered(x, u, (&offsets, run), join)?])
     }))
 }
 
-/// `GatherND` without batch dimensions.
+/// `GatherND`
 pub fn gather_nd(spec: &Spec) -> Result<Kernel, OpError> {
-    if spec.int_or("batch_dims", 0)? != 0 {
-        return Err(OpError::Unsupported("gathering with batch dimensions".to_string()));
-    }
-    Ok(Box::new(|args| {
+    let lead = usize::try_from(spec.int_or("batch_dims", 0)?)
+        .map_err(|_| wrong("batch_dims", "is negative"))?;
+    Ok(Box::new(move |args| {
         let (x, i) = (args.required(0)?, args.required(1)?);
-        let (offsets, run) = tuple_offsets(&x.shape(), args)?;
-        let depth = i.shape().last().copied().unwrap_or(0);
-        let mut shape = i.shape();
-        shape.pop();
-        shape.extend(&x.shape()[depth..]);
+        let (sx, si) = (x.shape(), i.shape());
+        if lead >= si.len() || lead >= sx.len() || sx[..lead] != si[..lead] {
+            return Err(misshapen(format!("indices {si:?} do not fit {sx:?} in {lead} dimensions")));
+        }
+        let (offsets, run) = tuple_offsets(&sx, args, lead)?;
+        let depth = si.last().copied().unwrap_or(0);
+        let mut shape = si[..si.len() - 1].to_vec();
+        shape.extend(&sx[lead + depth..]);
         volume(&shape)?;
         Ok(vec![same_type!(x, t => runs_at(t, &offsets, run, shape))?])
     }))
@@ -308,20 +310,29 @@ fn runs_at<T: Clone>(
     tensor(shape, offsets.iter().flat_map(|&o| t.data()[o..o + run].iter().cloned()).collect())
 }
 
-/// Offsets of the tuples in input 1, and the elements each stands for.
-fn tuple_offsets(shape: &[usize], args: &Args) -> Result<(Vec<usize>, usize), OpError> {
+/// Offsets of the tuples in input 1 behind `lead` shared dimensions, and the elements each
+/// stands for.
+fn tuple_offsets(
+    shape: &[usize],
+    args: &Args,
+    lead: usize,
+) -> Result<(Vec<usize>, usize), OpError> {
     let tuples = args.ints(1)?;
     let depth = args.required(1)?.shape().last().copied().unwrap_or(0);
-    if depth == 0 || depth > shape.len() {
+    if depth == 0 || depth > shape.len() - lead {
         return Err(misshapen(format!("tuples of {depth} indices do not fit shape {shape:?}")));
     }
     let own = strides(shape);
-    let run = shape[depth..].iter().product();
-    let offset = |tuple: &[i64]| {
-        let parts = tuple.iter().enumerate().map(|(d, &i)| Ok(place(i, shape[d])? * own[d]));
-        parts.sum::<Result<usize, OpError>>()
+    let run = shape[lead + depth..].iter().product();
+    let batches: usize = shape[..lead].iter().product();
+    let per_batch = (tuples.len() / depth / batches.max(1)).max(1);
+    let batch: usize = shape[lead..].iter().product();
+    let offset = |(k, tuple): (usize, &[i64])| {
+        let part = |(d, &i): (usize, &i64)| Ok(place(i, shape[lead + d])? * own[lead + d]);
+        let inner = tuple.iter().enumerate().map(part).sum::<Result<usize, OpError>>()?;
+        Ok(k / per_batch * batch + inner)
     };
-    Ok((tuples.chunks(depth).map(offset).collect::<Result<_, _>>()?, run))
+    Ok((tuples.chunks(depth).enumerate().map(offset).collect::<Result<_, OpError>>()?, run))
 }
 
 /// `Pad`: amounts and value as attributes before opset 11, as inputs since.
@@ -437,4 +448,33 @@ fn filled<T: Clone>(
     }
     let data = at.into_iter().map(|i| i.map_or_else(|| fill.clone(), |i| t.data()[i].clone()));
     tensor(shape, data.collect())
+}
+
+/// `ReverseSequence`: the first cells of every row, as many as it is long, in reverse.
+pub fn reverse_sequence(spec: &Spec) -> Result<Kernel, OpError> {
+    let (batch, time) = (spec.int_or("batch_axis", 1)?, spec.int_or("time_axis", 0)?);
+    fn of<T: Clone>(
+        t: &Tensor<T>,
+        lengths: &[usize],
+        (batch, time): (usize, usize),
+    ) -> Result<Tensor<T>, OpError> {
+        let own = strides(t.shape());
+        let data = (0..t.len()).map(|i| {
+            let (b, k) = (i / own[batch] % t.shape()[batch], i / own[time] % t.shape()[time]);
+            let from = if k < lengths[b] { lengths[b] - 1 - k } else { k };
+            t.data()[i - k * own[time] + from * own[time]].clone()
+        });
+        tensor(t.shape().to_vec(), data.collect())
+    }
+    Ok(Box::new(move |args| {
+        let x = args.required(0)?;
+        let shape = x.shape();
+        let (batch, time) = (axis_of(batch, shape.len())?, axis_of(time, shape.len())?);
+        let lengths = args.ints(1)?.into_iter().map(usize::try_from);
+        let lengths = lengths.collect::<Result<Vec<_>, _>>();
+        let fits = |l: &Vec<usize>| l.len() == shape[batch] && l.iter().all(|&l| l <= shape[time]);
+        let lengths = lengths.ok().filter(fits).filter(|_| batch != time);
+        let lengths = lengths.ok_or_else(|| misshapen(format!("lengths do not fit {shape:?}")))?;
+        Ok(vec![same_type!(x, t => of(t, &lengths, (batch, time)))?])
+    }))
 }

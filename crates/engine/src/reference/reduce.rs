@@ -343,6 +343,29 @@ fn normalised(spec: &Spec, log: bool) -> Result<Kernel, OpError> {
     Ok(Box::new(move |args| float_dispatch!(0, args.required(0)?, t => of(t, (axis, single, log)))))
 }
 
+/// `Hardmax`: 1 at the first maximum, else 0; flattened before opset 13.
+pub fn hardmax(spec: &Spec) -> Result<Kernel, OpError> {
+    let single = spec.opset >= 13;
+    let axis = spec.int_or("axis", if single { -1 } else { 1 })?;
+    fn of<T: Float>(t: &Tensor<T>, axis: i64, single: bool) -> Result<Vec<Value>, OpError> {
+        let shape = t.shape().to_vec();
+        let (before, along, after) = match axis_of(axis, shape.len())? {
+            axis if single => around(&shape, axis),
+            axis => (shape[..axis].iter().product(), shape[axis..].iter().product(), 1),
+        };
+        let mut out = vec![T::ZERO; t.len()];
+        for (b, a) in (0..before).flat_map(|b| (0..after).map(move |a| (b, a))) {
+            let at = |i: usize| (b * along + i) * after + a;
+            let first = (0..along).reduce(|m, i| if t.data()[at(i)] > t.data()[at(m)] { i } else { m });
+            if let Some(first) = first {
+                out[at(first)] = T::ONE;
+            }
+        }
+        Ok(vec![T::wrap(tensor(shape, out)?)])
+    }
+    Ok(Box::new(move |args| float_dispatch!(0, args.required(0)?, t => of(t, axis, single))))
+}
+
 /// Softmax in place over `n` elements from `start` in steps of `step`.
 pub fn softmax_of<T: Float>(v: &mut [T], start: usize, step: usize, n: usize, log: bool) {
     let at = |i: usize| start + i * step;

@@ -2,10 +2,12 @@
 //!
 //! Owns the order of equal elements: the first comes first. Called by the registry.
 
+use std::cmp::Ordering;
+
 use super::float::Float;
 use super::op::{
     Args, ELEMENTS_MAX, Kernel, OpError, Spec, around, axis_of, float_dispatch, misshapen,
-    mistyped, strides, tensor, volume,
+    mistyped, strides, tensor, volume, wrong,
 };
 use super::shape::{dims, same_type};
 use crate::value::{Tensor, Value};
@@ -110,7 +112,7 @@ pub fn top_k(spec: &Spec) -> Result<Kernel, OpError> {
             let at = |i: usize| t.data()[(b * along + i) * after + a];
             let mut order: Vec<usize> = (0..along).collect();
             order.sort_by(|&i, &j| {
-                let o = at(i).partial_cmp(&at(j)).unwrap_or(std::cmp::Ordering::Equal);
+                let o = ordered(at(i), at(j));
                 if largest { o.reverse() } else { o }
             });
             for (r, &i) in order.iter().take(k).enumerate() {
@@ -138,6 +140,37 @@ pub fn top_k(spec: &Spec) -> Result<Kernel, OpError> {
             other => Err(mistyped(0, other, "a number")),
         }?;
         Ok(vec![values, Value::I64(places)])
+    }))
+}
+
+/// A total order: what is not a number lies above everything, as numpy sorts it.
+fn ordered<T: Copy + PartialOrd>(a: T, b: T) -> Ordering {
+    let odd = |v: T| v.partial_cmp(&v).is_none();
+    a.partial_cmp(&b).unwrap_or_else(|| odd(a).cmp(&odd(b)))
+}
+
+/// `EyeLike`
+pub fn eye_like(spec: &Spec) -> Result<Kernel, OpError> {
+    let k = spec.int_or("k", 0)?;
+    let declared = match spec.int("dtype")? {
+        None => None,
+        Some(code) => {
+            let held = i32::try_from(code).ok().and_then(crate::model::held_as);
+            Some(held.ok_or_else(|| wrong("dtype", format!("names the unread type {code}")))?)
+        }
+    };
+    let wide = spec.precision == super::Precision::F64;
+    Ok(Box::new(move |args| {
+        let x = args.required(0)?;
+        let shape = x.shape();
+        let &[rows, columns] = shape.as_slice() else {
+            return Err(misshapen(format!("expected a matrix, given shape {shape:?}")));
+        };
+        let n = volume(&[rows, columns])?;
+        let on = |i: usize| (i % columns) as i64 - (i / columns) as i64 == k;
+        let eye = tensor(shape.clone(), (0..n).map(|i| i64::from(on(i))).collect())?;
+        let to = declared.or(x.dtype()).ok_or_else(|| mistyped(0, x, "a tensor"))?;
+        Ok(vec![super::cast::converted(&Value::I64(eye), to, wide)?])
     }))
 }
 

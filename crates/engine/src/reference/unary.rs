@@ -60,6 +60,24 @@ formula! {
     sin(x) = T::from_f64(x.to_f64().sin());
     /// `Cos`
     cos(x) = T::from_f64(x.to_f64().cos());
+    /// `Tan`
+    tan(x) = T::from_f64(x.to_f64().tan());
+    /// `Asin`
+    asin(x) = T::from_f64(x.to_f64().asin());
+    /// `Acos`
+    acos(x) = T::from_f64(x.to_f64().acos());
+    /// `Atan`
+    atan(x) = T::from_f64(x.to_f64().atan());
+    /// `Sinh`
+    sinh(x) = T::from_f64(x.to_f64().sinh());
+    /// `Cosh`
+    cosh(x) = T::from_f64(x.to_f64().cosh());
+    /// `Asinh`
+    asinh(x) = T::from_f64(x.to_f64().asinh());
+    /// `Acosh`
+    acosh(x) = T::from_f64(x.to_f64().acosh());
+    /// `Atanh`
+    atanh(x) = T::from_f64(x.to_f64().atanh());
 }
 
 /// Kernels with one or two parameters, or defined on integers too.
