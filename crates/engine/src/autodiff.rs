@@ -12,17 +12,21 @@
 //! [`crate::loss`] and by tests.
 
 mod activation;
+mod along;
 mod builder;
 mod conv;
+mod einsum;
 mod elementwise;
 mod linear;
 mod norm;
 mod pool;
 mod probe;
+mod quantize;
 mod reduce;
 mod settle;
 mod shape;
 mod softmax;
+mod unroll;
 mod upgrade;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,13 +92,14 @@ pub fn vjp(
     wrt: &[String],
 ) -> Result<Graph, AutodiffError> {
     let meta = shapes.get(of).ok_or_else(|| AutodiffError::Shape(of.to_string()))?;
-    let mut graph = settle(graph, shapes);
+    let mut shapes = shapes.clone();
+    let mut graph = settle(graph, &mut shapes);
     graph.inputs.push(ValueInfo {
         name: cotangent.to_string(),
         dtype: Some(meta.dtype),
         shape: Some(meta.shape.iter().map(|&d| Dim::Fixed(d)).collect()),
     });
-    extend(Builder::new(graph, shapes.clone()), &[(of.into(), cotangent.into())], wrt)
+    extend(Builder::new(graph, shapes), &[(of.into(), cotangent.into())], wrt)
 }
 
 /// Appends the reverse pass of `seeds` (value, cotangent) and the outputs `grad:<wrt>`.
@@ -126,6 +131,26 @@ pub(crate) fn extend(
 /// Whether the walk can pass the operator (for reports; shapes may still rule a use out).
 pub fn differentiable(op: &str, domain: &str) -> bool {
     is_default(domain) && (RULES.iter().any(|(name, _)| *name == op) || CUTS.contains(&op))
+}
+
+/// What the gradient of a graph takes for something else than it is, in words for a report.
+pub fn estimated(graph: &Graph) -> Option<String> {
+    let mut found: Vec<&str> =
+        graph.nodes.iter().filter(|n| is_estimated(n)).map(|n| n.op.as_str()).collect();
+    found.sort_unstable();
+    found.dedup();
+    let names = found.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    (!found.is_empty()).then(|| {
+        format!(
+            "straight-through: the rounding of {names} is taken for the identity, so the gradient \
+             is an estimate"
+        )
+    })
+}
+
+/// Whether the operator rounds to integers that stand for reals.
+fn is_estimated(node: &Node) -> bool {
+    is_default(&node.domain) && ROUNDING.contains(&node.op.as_str())
 }
 
 /// Whether the derivative of the operator is zero wherever it exists, so that the walk stops.
@@ -233,7 +258,13 @@ fn live_values(nodes: &[Node], builder: &Builder, wrt: &[String]) -> BTreeSet<St
             continue;
         }
         let float = |o: &&String| !o.is_empty() && builder.is_float(o);
-        live.extend(node.outputs.iter().filter(float).cloned());
+        // Integers that stand for reals, and whatever only moves them.
+        let held = node.inputs.first().is_some_and(|x| live.contains(x) && !builder.is_float(x));
+        if is_estimated(node) || held {
+            live.extend(node.outputs.first().cloned());
+        } else {
+            live.extend(node.outputs.iter().filter(float).cloned());
+        }
     }
     live
 }
@@ -257,7 +288,13 @@ fn is_default(domain: &str) -> bool {
 /// The registration table: one line per operator.
 const RULES: &[(&str, Rule)] = &[
     ("Abs", activation::abs),
+    ("Acos", activation::acos),
+    ("Acosh", activation::acosh),
     ("Add", elementwise::add),
+    ("Asin", activation::asin),
+    ("Asinh", activation::asinh),
+    ("Atan", activation::atan),
+    ("Atanh", activation::atanh),
     ("AveragePool", pool::average),
     ("BatchNormalization", norm::batch),
     ("Cast", shape::cast),
@@ -265,16 +302,26 @@ const RULES: &[(&str, Rule)] = &[
     ("Clip", elementwise::clip),
     ("Concat", shape::concat),
     ("Conv", conv::conv),
+    ("ConvInteger", quantize::conv_integer),
     ("ConvTranspose", conv::conv_transpose),
     ("Cos", activation::cos),
+    ("Cosh", activation::cosh),
+    ("CumSum", along::cum_sum),
+    ("DepthToSpace", along::depth_to_space),
+    ("DequantizeLinear", quantize::dequantize),
     ("Div", elementwise::div),
     ("Dropout", shape::identity),
+    ("DynamicQuantizeLinear", quantize::dynamic),
+    ("Einsum", einsum::einsum),
     ("Elu", activation::elu),
     ("Erf", activation::erf),
     ("Exp", activation::exp),
     ("Expand", shape::expand),
     ("Flatten", shape::reshape),
+    ("GRU", shape::not_unrolled),
     ("Gather", shape::gather),
+    ("GatherElements", along::gather_elements),
+    ("GatherND", along::gather_nd),
     ("Gelu", activation::gelu),
     ("Gemm", linear::gemm),
     ("GlobalAveragePool", pool::global_average),
@@ -283,21 +330,29 @@ const RULES: &[(&str, Rule)] = &[
     ("HardSwish", activation::hard_swish),
     ("Identity", shape::identity),
     ("InstanceNormalization", norm::instance),
+    ("LRN", along::local_response),
+    ("LSTM", shape::not_unrolled),
     ("LayerNormalization", norm::layer),
     ("LeakyRelu", activation::leaky_relu),
     ("Log", activation::log),
     ("LogSoftmax", softmax::log_softmax),
     ("MatMul", linear::matmul),
+    ("MatMulInteger", quantize::matmul_integer),
     ("Max", elementwise::extremum),
     ("MaxPool", pool::max),
     ("Mean", elementwise::mean),
     ("Min", elementwise::extremum),
     ("Mish", activation::mish),
+    ("Mod", elementwise::modulo),
     ("Mul", elementwise::mul),
     ("Neg", activation::neg),
     ("PRelu", activation::prelu),
     ("Pad", shape::pad),
     ("Pow", elementwise::pow),
+    ("QLinearConv", quantize::qlinear_conv),
+    ("QLinearMatMul", quantize::qlinear_matmul),
+    ("QuantizeLinear", quantize::quantize),
+    ("RNN", shape::not_unrolled),
     ("Reciprocal", activation::reciprocal),
     ("ReduceL1", reduce::l1),
     ("ReduceL2", reduce::l2),
@@ -306,28 +361,48 @@ const RULES: &[(&str, Rule)] = &[
     ("ReduceMax", reduce::extremum),
     ("ReduceMean", reduce::mean),
     ("ReduceMin", reduce::extremum),
+    ("ReduceProd", reduce::prod),
     ("ReduceSum", reduce::sum),
     ("ReduceSumSquare", reduce::sum_square),
     ("Relu", activation::relu),
     ("Reshape", shape::reshape),
+    ("Resize", along::resize),
+    ("ReverseSequence", along::reverse_sequence),
+    ("ScatterElements", along::scatter_elements),
+    ("ScatterND", along::scatter_nd),
     ("Selu", activation::selu),
     ("Sigmoid", activation::sigmoid),
     ("Sin", activation::sin),
+    ("Sinh", activation::sinh),
     ("Slice", shape::slice),
     ("Softmax", softmax::softmax),
     ("Softplus", activation::softplus),
     ("Softsign", activation::softsign),
+    ("SpaceToDepth", along::space_to_depth),
     ("Split", shape::split),
     ("Sqrt", activation::sqrt),
     ("Squeeze", shape::reshape),
     ("Sub", elementwise::sub),
     ("Sum", elementwise::sum),
+    ("Tan", activation::tan),
     ("Tanh", activation::tanh),
     ("ThresholdedRelu", activation::thresholded_relu),
     ("Tile", shape::tile),
+    ("TopK", along::top_k),
     ("Transpose", shape::transpose),
+    ("Trilu", along::trilu),
     ("Unsqueeze", shape::reshape),
     ("Where", elementwise::select),
+];
+
+/// Operators that round to integers that stand for reals; their rules are straight-through.
+const ROUNDING: &[&str] = &[
+    "ConvInteger",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
 ];
 
 /// Operators whose derivative is zero wherever it exists: the walk stops at them.
@@ -338,6 +413,7 @@ const CUTS: &[&str] = &[
     "Ceil",
     "ConstantOfShape",
     "Equal",
+    "EyeLike",
     "Floor",
     "Greater",
     "GreaterOrEqual",

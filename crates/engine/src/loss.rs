@@ -119,8 +119,8 @@ pub(crate) fn fused(
     spec: &Spec,
     wrt: &[String],
 ) -> Result<Graph, LossError> {
-    let shapes: Shapes = autodiff::probe(core, inputs)?;
-    let mut graph = autodiff::settle(core, &shapes);
+    let mut shapes: Shapes = autodiff::probe(core, inputs)?;
+    let mut graph = autodiff::settle(core, &mut shapes);
     let (width, classes) = (spec.width, spec.classes);
     graph.inputs.push(ValueInfo {
         name: ONEHOT.to_string(),

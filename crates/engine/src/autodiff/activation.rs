@@ -184,6 +184,74 @@ unary!(
     abs, |t, node, x, y, g| times_sign(t, &g, &x)
 );
 
+unary!(
+    /// `1 + y^2`
+    tan, |t, node, x, y, g| {
+        let square = t.op("Mul", &[&y, &y]);
+        let d = shifted(t, &square, 1.0);
+        t.op("Mul", &[&g, &d])
+    }
+);
+unary!(
+    /// `1 / sqrt(1 - x^2)`
+    asin, |t, node, x, y, g| over_root(t, &g, &x, -1.0, 1.0)
+);
+unary!(acos, |t, node, x, y, g| {
+    let d = over_root(t, &g, &x, -1.0, 1.0);
+    t.op("Neg", &[&d])
+});
+unary!(
+    /// `1 / (1 + x^2)`
+    atan, |t, node, x, y, g| {
+        let square = t.op("Mul", &[&x, &x]);
+        let d = shifted(t, &square, 1.0);
+        t.op("Div", &[&g, &d])
+    }
+);
+unary!(sinh, |t, node, x, y, g| {
+    let [up, down] = exponentials(t, &x);
+    let d = t.op("Add", &[&up, &down]);
+    t.op("Mul", &[&g, &d])
+});
+unary!(cosh, |t, node, x, y, g| {
+    let [up, down] = exponentials(t, &x);
+    let d = t.op("Sub", &[&up, &down]);
+    t.op("Mul", &[&g, &d])
+});
+unary!(
+    /// `1 / sqrt(x^2 + 1)`
+    asinh, |t, node, x, y, g| over_root(t, &g, &x, 1.0, 1.0)
+);
+unary!(
+    /// `1 / sqrt(x^2 - 1)`
+    acosh, |t, node, x, y, g| over_root(t, &g, &x, 1.0, -1.0)
+);
+unary!(
+    /// `1 / (1 - x^2)`
+    atanh, |t, node, x, y, g| {
+        let square = t.op("Mul", &[&x, &x]);
+        let minus = t.op("Neg", &[&square]);
+        let d = shifted(t, &minus, 1.0);
+        t.op("Div", &[&g, &d])
+    }
+);
+
+/// `g / sqrt(factor x^2 + by)`
+fn over_root(t: &mut Tape, g: &str, x: &str, factor: f64, by: f64) -> String {
+    let square = t.op("Mul", &[x, x]);
+    let scaled = t.scale(&square, factor);
+    let inner = shifted(t, &scaled, by);
+    let root = t.op("Sqrt", &[&inner]);
+    t.op("Div", &[g, &root])
+}
+
+/// `e^x / 2` and `e^-x / 2`
+fn exponentials(t: &mut Tape, x: &str) -> [String; 2] {
+    let minus = t.op("Neg", &[x]);
+    let (up, down) = (t.op("Exp", &[x]), t.op("Exp", &[&minus]));
+    [t.scale(&up, 0.5), t.scale(&down, 0.5)]
+}
+
 /// `x > 0` passes, else `slope * x`; the slope may want a cotangent too.
 pub(super) fn prelu(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     let (Some(Some(g)), [x, slope, ..]) = (grads.first(), node.inputs.as_slice()) else {

@@ -26,7 +26,12 @@ pub(crate) struct Builder {
 impl Builder {
     /// Continues a graph whose shapes are known.
     pub(crate) fn new(graph: Graph, shapes: Shapes) -> Self {
-        let mut prefix = String::from("vjp");
+        Self::named(graph, shapes, "vjp")
+    }
+
+    /// The same with another beginning of the fresh names.
+    pub(crate) fn named(graph: Graph, shapes: Shapes, prefix: &str) -> Self {
+        let mut prefix = String::from(prefix);
         while names(&graph).any(|name| name.starts_with(&prefix)) {
             prefix.push('_');
         }
@@ -43,6 +48,21 @@ impl Builder {
     /// The finished graph.
     pub(crate) fn finish(self) -> Graph {
         self.graph
+    }
+
+    /// The finished graph and what is known of its shapes.
+    pub(crate) fn into_parts(self) -> (Graph, Shapes) {
+        (self.graph, self.shapes)
+    }
+
+    /// Drops the nodes, which the caller appends again, changed.
+    pub(crate) fn clear(&mut self) {
+        self.graph.nodes.clear();
+    }
+
+    /// Appends a node as it is.
+    pub(crate) fn push(&mut self, node: Node) {
+        self.graph.nodes.push(node);
     }
 
     /// Shape of a value of the forward graph.
@@ -87,6 +107,11 @@ impl Builder {
         }
     }
 
+    /// A numeric constant of any type as `f64`s.
+    pub(crate) fn constant_floats_of_any(&self, name: &str) -> Option<Vec<f64>> {
+        self.graph.constants.get(name)?.to_f64s()
+    }
+
     /// An integer constant.
     pub(crate) fn constant_ints(&self, name: &str) -> Option<Vec<i64>> {
         match self.graph.constants.get(name)? {
@@ -118,6 +143,26 @@ impl Builder {
             attributes: attributes.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
         });
         output
+    }
+
+    /// Appends a node with several outputs.
+    pub(crate) fn op_many(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        count: usize,
+        attributes: Vec<(&str, Attribute)>,
+    ) -> Vec<String> {
+        let outputs: Vec<String> = (0..count).map(|_| self.fresh(op)).collect();
+        self.graph.nodes.push(Node {
+            name: outputs.first().cloned().unwrap_or_default(),
+            op: op.to_string(),
+            domain: String::new(),
+            inputs: inputs.iter().map(|&i| i.to_string()).collect(),
+            outputs: outputs.clone(),
+            attributes: attributes.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+        });
+        outputs
     }
 
     /// Declares an output of the graph under a name of its own.

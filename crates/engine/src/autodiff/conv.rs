@@ -92,12 +92,20 @@ pub(super) fn conv_transpose(t: &mut Tape, node: &Node, grads: &[Option<String>]
         return Ok(());
     };
     refuse_live_weights(t, node, w, rest)?;
-    if text(node, "auto_pad", "NOTSET") != "NOTSET" || int_list(node, "output_shape").is_some() {
-        return Err(t.unsupported(node, "padding given by `auto_pad` or `output_shape`"));
-    }
     let (xs, ws, ys) = (t.shape(x)?, t.shape(w)?, t.shape(&node.outputs[0])?);
-    let geometry = Geometry::of(node, &ys, &ws, &xs);
+    let mut geometry = Geometry::of(node, &ys, &ws, &xs);
     let rank = ws.len() - 2;
+    let auto = text(node, "auto_pad", "NOTSET");
+    if auto.starts_with("SAME") || int_list(node, "output_shape").is_some() {
+        let extra = int_list(node, "output_padding").unwrap_or_else(|| vec![0; rank]);
+        for i in 0..rank {
+            let extra = extra.get(i).copied().unwrap_or(0).max(0) as usize;
+            let full = (xs[i + 2] - 1) * geometry.strides[i] + geometry.reach(i) + extra;
+            let total = full.saturating_sub(ys[i + 2]);
+            geometry.before[i] =
+                if auto == "SAME_UPPER" { total / 2 } else { total - total / 2 };
+        }
+    }
     let mut pads = super::builder::signed(&geometry.before);
     let mut ends = ys.clone();
     for i in 0..rank {

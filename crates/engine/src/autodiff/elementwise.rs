@@ -65,11 +65,20 @@ pub(super) fn div(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     Ok(())
 }
 
-/// Powers with an exponent that does not depend on the inputs.
+/// `e x^(e-1)`, and for an exponent that moves `y ln x` where `x` is positive.
 pub(super) fn pow(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     let Some((x, p, shape, g)) = binary(t, node, grads)? else { return Ok(()) };
     if t.is_live(p) {
-        return Err(t.unsupported(node, "the exponent depends on the inputs"));
+        let (zero, one) = (t.scalar(0.0), t.scalar(1.0));
+        let positive = t.op("Greater", &[x, &zero]);
+        let safe = t.op("Where", &[&positive, x, &one]);
+        let log = t.op("Log", &[&safe]);
+        let d = t.op("Mul", &[&log, &node.outputs[0]]);
+        let d = t.op("Mul", &[&d, &g]);
+        t.add_broadcast(p, d, &shape)?;
+    }
+    if !t.is_live(x) {
+        return Ok(());
     }
     let exponents = t.constant_floats(p);
     let single = exponents.as_ref().filter(|e| e.len() == 1).map(|e| e[0]);
@@ -95,6 +104,15 @@ pub(super) fn pow(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
         }
     };
     t.add_broadcast(x, d, &shape)
+}
+
+/// `Mod`: one for the dividend; the divisor must be fixed.
+pub(super) fn modulo(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
+    let Some((a, b, shape, g)) = binary(t, node, grads)? else { return Ok(()) };
+    if t.is_live(b) {
+        return Err(t.unsupported(node, "the divisor depends on the inputs"));
+    }
+    t.add_broadcast(a, g, &shape)
 }
 
 pub(super) fn sum(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {

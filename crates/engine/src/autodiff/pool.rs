@@ -76,19 +76,26 @@ impl Window {
 pub(super) fn max(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     let (Some(Some(g)), Some(x)) = (grads.first(), node.inputs.first()) else { return Ok(()) };
     let window = Window::of(t, node)?;
+    let mut y = node.outputs[0].clone();
+    let mut x_float = x.clone();
+    if !t.is_float(x) {
+        let cast = vec![("to", Attribute::Int(FLOAT))];
+        x_float = t.op_with("Cast", &[x], cast.clone());
+        y = t.op_with("Cast", &[&y], cast);
+    }
     if t.stretch && window.fills() {
-        let d = tiled(t, x, &node.outputs[0], g, &window);
+        let d = tiled(t, &x_float, &y, g, &window);
         t.add(x, d);
         return Ok(());
     }
-    let padded = padded_input(t, x, &window);
+    let padded = padded_input(t, &x_float, &window);
     let mut seen: Option<String> = None;
     let mut parts = Vec::with_capacity(window.cells());
     let offsets = walk(&window.kernel, <[usize]>::to_vec);
     let last = offsets.len() - 1;
     for (n, offset) in offsets.iter().enumerate() {
         let slice = shifted(t, &padded, &window, offset);
-        let hit = t.op("Equal", &[&slice, &node.outputs[0]]);
+        let hit = t.op("Equal", &[&slice, &y]);
         let first = match &seen {
             Some(seen) => {
                 let unseen = t.op("Not", &[seen]);

@@ -49,10 +49,10 @@ fn parts(
     };
     let mut axes: Vec<usize> = axes.iter().map(|&a| axis_of(a, shape.len())).collect();
     if axes.is_empty() {
-        if int(node, "noop_with_empty_axes", 0) != 0 {
-            return Err(t.unsupported(node, "a reduction over no axes"));
+        // Over no axes each cell is a sum of its own.
+        if int(node, "noop_with_empty_axes", 0) == 0 {
+            axes = (0..shape.len()).collect();
         }
-        axes = (0..shape.len()).collect();
     }
     let kept: Vec<usize> =
         (0..shape.len()).map(|i| if axes.contains(&i) { 1 } else { shape[i] }).collect();
@@ -133,9 +133,37 @@ pub(super) fn extremum(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> D
     let Some(r) = parts(t, node, grads)? else { return Ok(()) };
     let hit = t.op("Equal", &[&r.x, &r.y]);
     let one = t.op_with("Cast", &[&hit], vec![("to", Attribute::Int(FLOAT))]);
+    if r.axes.is_empty() {
+        t.add(&r.x, r.g);
+        return Ok(());
+    }
     let count = t.reduce("ReduceSum", &one, &r.axes);
     let share = t.op("Div", &[&r.g, &count]);
     let d = t.op("Mul", &[&one, &share]);
+    t.add(&r.x, d);
+    Ok(())
+}
+
+/// The product of the others: `y / x`, but with one zero the product of the rest at its place,
+/// and 0 with more.
+pub(super) fn prod(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
+    let Some(r) = parts(t, node, grads)? else { return Ok(()) };
+    if r.axes.is_empty() {
+        t.add(&r.x, r.g);
+        return Ok(());
+    }
+    let (zero, one) = (t.scalar(0.0), t.scalar(1.0));
+    let empty = t.op("Equal", &[&r.x, &zero]);
+    let safe = t.op("Where", &[&empty, &one, &r.x]);
+    let rest = t.reduce("ReduceProd", &safe, &r.axes);
+    let hit = t.op_with("Cast", &[&empty], vec![("to", Attribute::Int(FLOAT))]);
+    let zeros = t.reduce("ReduceSum", &hit, &r.axes);
+    // Zeros among the others: all of them less the own one.
+    let others = t.op("Sub", &[&zeros, &hit]);
+    let none = t.op("Less", &[&others, &one]);
+    let g = t.op("Mul", &[&r.g, &rest]);
+    let d = t.op("Div", &[&g, &safe]);
+    let d = t.keep(&none, &d);
     t.add(&r.x, d);
     Ok(())
 }

@@ -6,13 +6,38 @@
 //! [`crate::loss`].
 
 use super::builder::int;
+use super::unroll::unroll;
 use super::{Meta, Shapes, is_default};
 use crate::graph::{Graph, Node};
 use crate::lower::fold_constants;
 use crate::value::{Tensor, Value};
 
-/// The graph for inputs of exactly the probed shapes; equal bit for bit.
-pub(crate) fn settle(graph: &Graph, shapes: &Shapes) -> Graph {
+/// The graph for inputs of exactly the probed shapes. Recurrent layers are written out step by
+/// step, whose shapes are added; all else is equal bit for bit.
+pub(crate) fn settle(graph: &Graph, shapes: &mut Shapes) -> Graph {
+    let graph = unroll(folded(graph, shapes), shapes);
+    with_places(graph)
+}
+
+/// Gives the indices of every `TopK` a name, which its derivative reads.
+fn with_places(mut graph: Graph) -> Graph {
+    for node in &mut graph.nodes {
+        if node.op != "TopK" || !is_default(&node.domain) {
+            continue;
+        }
+        if let [values] = node.outputs.as_slice() {
+            let places = format!("{values}/places");
+            node.outputs.push(places);
+        } else if let [values, places] = node.outputs.as_mut_slice()
+            && places.is_empty()
+        {
+            *places = format!("{values}/places");
+        }
+    }
+    graph
+}
+
+fn folded(graph: &Graph, shapes: &Shapes) -> Graph {
     let mut graph = graph.clone();
     let mut kept = Vec::with_capacity(graph.nodes.len());
     let mut changed = false;

@@ -124,9 +124,6 @@ pub(super) fn tile(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done 
 /// Constant padding goes back as a slice; negative padding as padding.
 pub(super) fn pad(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     let (Some(Some(g)), Some(x)) = (grads.first(), node.inputs.first()) else { return Ok(()) };
-    if text(node, "mode", "constant") != "constant" {
-        return Err(t.unsupported(node, "padding that repeats the input"));
-    }
     let (xs, ys) = (t.shape(x)?, t.shape(&node.outputs[0])?);
     let Some(pads) = node.inputs.get(1).and_then(|name| t.constant_ints(name)) else {
         return Err(t.unsupported(node, "the padding is computed"));
@@ -143,6 +140,10 @@ pub(super) fn pad(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     for (i, &axis) in axes.iter().enumerate() {
         low[axis] = pads[i];
     }
+    let mode = text(node, "mode", "constant").to_string();
+    if mode != "constant" {
+        return pad_by_copies(t, g, x, (&xs, &ys), &low, &mode);
+    }
     let (mut starts, mut ends) = (vec![0; rank], ys.clone());
     let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
     for i in 0..rank {
@@ -156,6 +157,47 @@ pub(super) fn pad(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     let d = t.pad(&cut, &before, &after);
     t.add(x, d);
     Ok(())
+}
+
+/// Padding that repeats the input: every copy adds to its original.
+fn pad_by_copies(
+    t: &mut Tape,
+    g: &str,
+    x: &str,
+    (xs, ys): (&[usize], &[usize]),
+    low: &[i64],
+    mode: &str,
+) -> Done {
+    let mut d = g.to_string();
+    let mut shape = ys.to_vec();
+    for axis in 0..xs.len() {
+        let n = xs[axis] as i64;
+        if xs[axis] == ys[axis] && low[axis] == 0 {
+            continue;
+        }
+        let place = |o: usize| {
+            let i = o as i64 - low[axis];
+            let at = match mode {
+                "edge" => i.clamp(0, n - 1),
+                "wrap" => i.rem_euclid(n),
+                _ if n == 1 => 0,
+                _ => {
+                    let off = i.rem_euclid(2 * (n - 1));
+                    if off < n { off } else { 2 * (n - 1) - off }
+                }
+            };
+            at as usize
+        };
+        let picked: Vec<usize> = (0..ys[axis]).map(place).collect();
+        d = put_back(t, &d, &mut shape, axis, &picked, xs[axis]);
+    }
+    t.add(x, d);
+    Ok(())
+}
+
+/// A recurrent layer that could not be written out step by step.
+pub(super) fn not_unrolled(t: &mut Tape, node: &Node, _: &[Option<String>]) -> Done {
+    Err(t.unsupported(node, "its weights or lengths are computed, or its steps are too many"))
 }
 
 pub(super) fn slice(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
@@ -197,7 +239,7 @@ pub(super) fn slice(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done
     Ok(())
 }
 
-/// `Gather` with constant indices.
+/// `Gather`; constant indices are put back by a gather, computed ones scattered.
 pub(super) fn gather(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
     let (Some(Some(g)), [x, indices]) = (grads.first(), node.inputs.as_slice()) else {
         return Ok(());
@@ -205,7 +247,9 @@ pub(super) fn gather(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Don
     let (xs, ys) = (t.shape(x)?, t.shape(&node.outputs[0])?);
     let axis = axis_of(int(node, "axis", 0), xs.len());
     let Some(picked) = t.constant_ints(indices) else {
-        return Err(t.unsupported(node, "the indices are computed"));
+        let d = super::along::gather_computed(t, g, (x, indices), axis)?;
+        t.add(x, d);
+        return Ok(());
     };
     let picked: Vec<usize> = picked.iter().map(|&i| axis_of(i, xs[axis])).collect();
     let mut flat = xs.clone();
@@ -228,12 +272,17 @@ fn put_back(
 ) -> String {
     let mut after = vec![0; shape.len()];
     after[axis] = 1;
-    let padded = t.pad(g, &vec![0; shape.len()], &after);
     let mut places: Vec<Vec<i64>> = vec![Vec::new(); extent];
     for (place, &cell) in picked.iter().enumerate() {
         places[cell].push(place as i64);
     }
     let rounds = places.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    if rounds > ROUNDS_MAX {
+        let mut cells = vec![0.0; picked.len() * extent];
+        picked.iter().enumerate().for_each(|(place, cell)| cells[place * extent + cell] = 1.0);
+        return super::along::contract(t, g, shape, axis, &cells, extent);
+    }
+    let padded = t.pad(g, &vec![0; shape.len()], &after);
     let mut total: Option<String> = None;
     for round in 0..rounds {
         let nowhere = picked.len() as i64;
@@ -251,5 +300,7 @@ fn put_back(
     total.unwrap_or(padded)
 }
 
+/// Copies of one cell up to which gathers are added; more are one product.
+const ROUNDS_MAX: usize = 8;
 /// ONNX's number for `double`.
 const DOUBLE: i64 = 11;

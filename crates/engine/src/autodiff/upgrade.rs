@@ -58,6 +58,15 @@ impl Upgrade<'_> {
                 self.ints_to_input(&mut node, "ends", 2);
                 self.ints_to_input(&mut node, "axes", 3);
             }
+            "Upsample" => self.resample(&mut node),
+            "Resize" if self.from < 11 => self.resample(&mut node),
+            "Scatter" => node.op = "ScatterElements".to_string(),
+            "TopK" if self.from < 10 => {
+                if let Some(Attribute::Int(k)) = node.attributes.remove("k") {
+                    let name = self.add(&node, Value::I64(Tensor::vector(vec![k])));
+                    place(&mut node, 1, name);
+                }
+            }
             "Split" => self.split(&mut node),
             "Dropout" if node.outputs.iter().skip(1).all(|o| !self.read(o)) => {
                 node.op = "Identity".to_string();
@@ -108,6 +117,27 @@ impl Upgrade<'_> {
             let name = self.add(node, Value::F32(Tensor::scalar(value)));
             place(node, at, name);
         }
+    }
+
+    /// Before opset 11 every place is found by its factor alone, and rounded down.
+    fn resample(&mut self, node: &mut Node) {
+        if let Some(Attribute::Floats(scales)) = node.attributes.remove("scales") {
+            let name = self.add(node, Value::F32(Tensor::vector(scales)));
+            place(node, 1, name);
+        }
+        node.op = "Resize".to_string();
+        if let Some(Attribute::Text(mode)) = node.attributes.get_mut("mode")
+            && mode == "bilinear"
+        {
+            *mode = "linear".to_string();
+        }
+        if node.inputs.len() == 2 {
+            node.inputs.insert(1, String::new());
+        }
+        let text = |v: &str| Attribute::Text(v.to_string());
+        let transform = "coordinate_transformation_mode".to_string();
+        node.attributes.insert(transform, text("asymmetric"));
+        node.attributes.insert("nearest_mode".to_string(), text("floor"));
     }
 
     /// Equal parts need `num_outputs` from opset 18 on.
