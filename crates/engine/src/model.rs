@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proofmark_formats::onnx::{
     self, AttributeValue, DataType, Dimension, Elements, GraphProto, ModelProto, NodeProto,
-    TensorError, TensorProto, TypeProto, ValueInfoProto,
+    OperatorSetId, TensorError, TensorProto, TypeProto, ValueInfoProto,
 };
 use proofmark_formats::protobuf::WireError;
 use sha2::{Digest, Sha256};
@@ -20,9 +20,12 @@ use crate::trees::TreeError;
 use crate::trees::import::ImportError;
 use crate::value::{DType, Tensor, Value};
 
+mod flat;
 mod open;
 
 pub use open::Hints;
+
+use flat::Flat;
 
 /// Opsets of `ai.onnx` whose meaning the kernels know.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
@@ -72,15 +75,20 @@ pub enum LoadError {
     #[error("the nodes {} depend on one another in a circle", listed(.0))]
     Cycle(Vec<String>),
     #[error(
-        "node `{node}` ({op}) holds a graph of its own; control flow is not supported, \
-         export the model without it"
+        "node `{node}` ({op}) holds a graph of its own; control flow that depends on the input is \
+         not supported, export the model without it"
     )]
     Subgraph { node: String, op: String },
     #[error(
-        "node `{node}` calls the local function `{function}`; inline functions before export \
-         (onnx.inliner does it)"
+        "the functions that the model defines call one another too deeply or grow too large \
+         (node `{node}`)"
     )]
-    Function { node: String, function: String },
+    Nested { node: String },
+    #[error(
+        "node `{node}` calls the function `{function}`, written for opset {version} where the \
+         model imports {model}; inline it before export (onnx.inliner does it)"
+    )]
+    FunctionOpset { node: String, function: String, version: i64, model: i64 },
     #[error("the model holds {0} sparse initialisers, which are not read; store them densely")]
     Sparse(usize),
     #[error("attribute `{attribute}` of node `{node}` is {kind}, which is not read")]
@@ -118,8 +126,9 @@ impl Model {
     ) -> Result<Model, LoadError> {
         let proto = onnx::decode(bytes)?;
         let mut files = Files { resolve: externals, read: BTreeMap::new() };
-        let opsets = opsets(&proto)?;
-        let graph = graph(&proto, opsets, &mut files)?;
+        let flat = flat::flat(&proto)?;
+        let opsets = opsets(proto.opset_import.iter().chain(&flat.opsets))?;
+        let graph = graph(&proto, &flat, opsets, &mut files)?;
         let externals = files.read.iter().map(|(k, v)| (k.clone(), digest(v))).collect();
         Ok(Model {
             graph,
@@ -228,9 +237,11 @@ impl Files<'_> {
     }
 }
 
-fn opsets(proto: &ModelProto) -> Result<BTreeMap<String, i64>, LoadError> {
+fn opsets<'a>(
+    imports: impl Iterator<Item = &'a OperatorSetId>,
+) -> Result<BTreeMap<String, i64>, LoadError> {
     let mut opsets = BTreeMap::new();
-    for import in &proto.opset_import {
+    for import in imports {
         let domain = canonical(&import.domain);
         let range = match domain {
             "" => Some(OPSETS),
@@ -263,6 +274,7 @@ fn canonical(domain: &str) -> &str {
 
 fn graph(
     proto: &ModelProto,
+    flat: &Flat,
     opsets: BTreeMap<String, i64>,
     files: &mut Files,
 ) -> Result<Graph, LoadError> {
@@ -271,10 +283,11 @@ fn graph(
         return Err(LoadError::Sparse(source.sparse_initializers));
     }
     let mut constants = BTreeMap::new();
-    for t in &source.initializers {
+    let own = source.initializers.iter().map(|t| (&t.name, t));
+    for (name, t) in own.chain(flat.constants.iter().map(|(name, t)| (name, t))) {
         let value = value(t, files)?;
-        if constants.insert(t.name.clone(), value).is_some() {
-            return Err(LoadError::Duplicate { name: t.name.clone(), what: "initialisers" });
+        if constants.insert(name.clone(), value).is_some() {
+            return Err(LoadError::Duplicate { name: name.clone(), what: "initialisers" });
         }
     }
     let mut inputs: Vec<ValueInfo> = Vec::new();
@@ -287,9 +300,9 @@ fn graph(
         }
         inputs.push(info(i)?);
     }
-    let mut nodes = Vec::with_capacity(source.nodes.len());
-    for n in &source.nodes {
-        let node = node(n, proto, &opsets, files)?;
+    let mut nodes = Vec::with_capacity(flat.nodes.len());
+    for n in &flat.nodes {
+        let node = node(n, &opsets, files)?;
         if node.op == "Constant" && node.domain.is_empty() {
             let (name, value) = constant(&node)?;
             if constants.insert(name.clone(), value).is_some() {
@@ -383,7 +396,6 @@ const CYCLE_NAMES_MAX: usize = 8;
 
 fn node(
     n: &NodeProto,
-    proto: &ModelProto,
     opsets: &BTreeMap<String, i64>,
     files: &mut Files,
 ) -> Result<Node, LoadError> {
@@ -396,10 +408,6 @@ fn node(
         attributes: BTreeMap::new(),
     };
     let name = label(&node);
-    let calls = |f: &&onnx::FunctionProto| f.name == node.op && canonical(&f.domain) == node.domain;
-    if let Some(f) = proto.functions.iter().find(calls) {
-        return Err(LoadError::Function { node: name, function: f.name.clone() });
-    }
     if !opsets.contains_key(&node.domain) {
         let domain = if node.domain.is_empty() { "ai.onnx".into() } else { node.domain };
         return Err(LoadError::NotImported { node: name, domain });
@@ -436,7 +444,23 @@ fn node(
             return Err(LoadError::Duplicate { name: a.name.clone(), what: "attributes" });
         }
     }
+    widen(&mut node);
     Ok(node)
+}
+
+/// Types that an operator names are those that values are held in: a cast to a 16-bit float is
+/// one to `f32`, on every engine.
+fn widen(node: &mut Node) {
+    for name in ["to", "dtype", "output_dtype"] {
+        if name == "output_dtype" && node.op == "QuantizeLinear" {
+            continue;
+        }
+        if let Some(Attribute::Int(code)) = node.attributes.get_mut(name)
+            && let Some(held) = i32::try_from(*code).ok().and_then(held_as)
+        {
+            *code = i64::from(crate::write::code(held));
+        }
+    }
 }
 
 fn constant(node: &Node) -> Result<(String, Value), LoadError> {
