@@ -1,5 +1,7 @@
 //! Small graphs, one operator each, with inputs to evaluate them at.
 
+mod breadth;
+
 use std::collections::BTreeMap;
 
 use proofmark_engine::graph::{Attribute, Dim, Graph, Node, ValueInfo};
@@ -133,7 +135,22 @@ fn list(v: &[i64]) -> Attribute {
 }
 
 pub fn all() -> Vec<Case> {
-    let families = [elementwise, activations, linear, convolutions, pools, shapes, reductions];
+    let families = [
+        elementwise,
+        activations,
+        linear,
+        convolutions,
+        pools,
+        shapes,
+        reductions,
+        breadth::resampling,
+        breadth::indices,
+        breadth::trigonometry,
+        breadth::composites,
+        breadth::recurrent,
+        breadth::equations,
+        breadth::transposed,
+    ];
     let mut cases: Vec<Case> = families.iter().flat_map(|f| f()).collect();
     cases.extend(composed());
     cases

@@ -16,8 +16,9 @@ use proofmark_formats::onnx::{
 };
 use proofmark_formats::protobuf::{Reader, Writer};
 
-const FAMILIES: [&str; 16] = [
+const FAMILIES: [&str; 20] = [
     "arithmetic",
+    "composed",
     "convolutions",
     "encoders",
     "functions",
@@ -28,7 +29,10 @@ const FAMILIES: [&str; 16] = [
     "pipelines",
     "pools",
     "products",
+    "quantised",
+    "recurrent",
     "reductions",
+    "resampling",
     "shapes",
     "svm",
     "texts",

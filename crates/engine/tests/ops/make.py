@@ -90,7 +90,9 @@ def case(family, name, op, inputs, outputs=1, opset=17, domain="", ml=3, fixed=(
         feeds[names[k]] = v.astype(object) if v.dtype.kind == "U" else v
     outs = [onnx.ValueInfoProto(name=f"o{k}") for k in range(outputs)]
     graph = h.make_graph([node], "g", info, outs, consts)
-    imports = [h.make_opsetid("", opset)] + ([h.make_opsetid(ML, ml)] if domain == ML else [])
+    versions = {ML: ml, "com.microsoft": 1}
+    imports = [h.make_opsetid("", opset)]
+    imports += [h.make_opsetid(domain, versions[domain])] if domain else []
     model = h.make_model(graph, opset_imports=imports, ir_version=8 if opset < 21 else 10)
     record(family, name, model.SerializeToString(), feeds)
 
@@ -698,4 +700,5 @@ def main():
     print("left out, refused by both:", *refused, sep="\n  ")
 
 
-main()
+if __name__ == "__main__":
+    main()
