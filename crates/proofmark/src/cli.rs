@@ -1,5 +1,7 @@
 //! The arguments, verb by verb. Owns names, defaults and help texts; must do no work.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command;
@@ -14,6 +16,10 @@ pub struct Cli {
     /// No progress and no notes on stderr.
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// The library of ONNX Runtime (file or folder) that `auto` and `onnxruntime` use, or `off`;
+    /// searched for when not given. The guard always serves on rten.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub onnxruntime: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -41,7 +47,7 @@ pub enum Verb {
     Attack(Box<command::attack::Args>),
     /// Inspect, run or differentiate a model file.
     Model(command::model::Args),
-    /// List the engines of this build.
+    /// List the engines of this machine, or fetch ONNX Runtime.
     Engine(command::engine::Args),
     /// Build measures, attack each again and measure what they change.
     Harden(command::harden::Args),

@@ -39,6 +39,7 @@ pub struct Global {
 
 /// Runs the verb.
 pub fn run(cli: &Cli) -> Outcome<ExitCode> {
+    crate::onnxruntime::remember(cli.onnxruntime.as_deref());
     let global = Global { format: cli.format, quiet: cli.quiet };
     match &cli.verb {
         Verb::Init(args) => init::run(args, global),

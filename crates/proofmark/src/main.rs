@@ -12,6 +12,7 @@ mod failure;
 mod interrupt;
 mod keyring;
 mod loader;
+mod onnxruntime;
 mod output;
 mod progress;
 mod project;

@@ -11,6 +11,7 @@ use proofmark_schema::system::{self, System};
 
 use crate::assets;
 use crate::failure::{Failure, Outcome};
+use crate::onnxruntime;
 
 /// A declared system and where it lies.
 pub struct Project {
@@ -33,6 +34,7 @@ impl Project {
                 format!("write one from what lies there: proofmark init {}", dir.display()),
             ));
         }
+        onnxruntime::distrust(dir);
         let bytes = assets::read_limited(&file, DECLARATION_BYTES_MAX)?;
         let sha256 = assets::sha256(&bytes);
         let text = String::from_utf8(bytes).map_err(|error| {

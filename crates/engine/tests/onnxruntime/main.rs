@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use proofmark_engine::onnxruntime;
 
 /// Loads the library, or says aloud that there is none.
+#[expect(clippy::print_stderr, reason = "a skipped test is told aloud")]
 fn ready() -> bool {
     let Some(path) = std::env::var_os("PROOFMARK_ONNXRUNTIME").map(PathBuf::from) else {
         assert!(

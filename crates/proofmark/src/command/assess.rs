@@ -48,7 +48,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     let mut register = Register { log: &mut log, store: &store, key: &key, now: &now, tool };
     let bars = Bars::new(global.quiet);
     let settings = runner::Settings {
-        engine: args.engine.kind(),
+        engine: args.engine.ready(global.quiet)?,
         threads: args.threads.unwrap_or_else(runner::cores),
     };
     let mut lab = LabRunner::new(&project, settings, &bars, interrupt::flag())

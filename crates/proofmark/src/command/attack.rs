@@ -175,7 +175,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         output::note(global.quiet, note);
     }
     let settings = Settings {
-        engine: args.engine.kind(),
+        engine: args.engine.ready(global.quiet)?,
         threads: args.threads.unwrap_or_else(runner::cores),
     };
     let subject = Subjects::new(&project, settings).of(declared::MODEL, declared::DATA)?;

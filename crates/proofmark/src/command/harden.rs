@@ -112,7 +112,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     }
     let bars = Bars::new(global.quiet);
     let settings = runner::Settings {
-        engine: args.engine.kind(),
+        engine: args.engine.ready(global.quiet)?,
         threads: args.threads.unwrap_or_else(runner::cores),
     };
     let scene = Scene::open(args, &project, settings)?;

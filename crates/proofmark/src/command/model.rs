@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Global;
 use crate::cli::Format;
 use crate::failure::{Failure, OrFail, Outcome};
-use crate::{arrays, assets, output};
+use crate::{arrays, assets, onnxruntime, output};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -74,7 +74,7 @@ enum ModelVerb {
 /// Engine names on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EngineName {
-    /// The fastest of this build.
+    /// ONNX Runtime where it is found, else rten.
     Auto,
     /// The embedded engine, f32.
     Rten,
@@ -88,8 +88,18 @@ pub enum EngineName {
 }
 
 impl EngineName {
-    /// The engine.
-    pub fn kind(self) -> EngineKind {
+    /// The engine, loaded where it has to be.
+    pub fn ready(self, quiet: bool) -> Outcome<EngineKind> {
+        onnxruntime::prepare(self.kind(), quiet)
+    }
+
+    /// The engine of that name in a signed figure; `auto` for a name that is not known.
+    pub fn recorded(name: &str) -> Self {
+        let known = [Self::Rten, Self::Onnxruntime, Self::Reference, Self::ReferenceF64];
+        known.into_iter().find(|e| e.kind().facts().name == name).unwrap_or(Self::Auto)
+    }
+
+    fn kind(self) -> EngineKind {
         match self {
             Self::Auto => EngineKind::Auto,
             Self::Rten => EngineKind::Rten,
@@ -115,7 +125,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     match &args.verb {
         ModelVerb::Inspect { model } => inspect(model, global),
         ModelVerb::Run { model, input, output, outputs, engine } => {
-            run_model(model, input, output, outputs, engine.kind(), global)
+            run_model(model, input, output, outputs, engine.ready(global.quiet)?, global)
         }
         ModelVerb::Grad { model, input, labels, loss, output, engine } => {
             let kind = match loss {
@@ -123,7 +133,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
                 LossName::Margin => LossKind::Margin,
                 LossName::Logit => LossKind::Logit,
             };
-            grad(model, input, labels, kind, output, engine.kind(), global)
+            grad(model, input, labels, kind, output, engine.ready(global.quiet)?, global)
         }
     }
 }

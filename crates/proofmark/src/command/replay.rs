@@ -3,11 +3,14 @@
 //! Owns the comparison. With the same engine version and CPU features the answers must be the same
 //! bytes; elsewhere rows whose decision differs are listed and a small share is allowed.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use proofmark_assess::predicate::MeasurementsPredicate;
 use proofmark_assess::runner::Runner;
+use proofmark_engine::engine::EngineKind;
 use proofmark_evidence::store::Store;
 use proofmark_schema::measurement::EngineUse;
 use proofmark_schema::plan::{Plan, ProbeKind};
@@ -43,9 +46,10 @@ pub struct Args {
     /// Run the attacks again as well.
     #[arg(long)]
     full: bool,
-    /// Engine. Another than the run's counts as another environment.
-    #[arg(long, value_enum, default_value_t = EngineName::Auto)]
-    engine: EngineName,
+    /// Engine; by default the one that each probe ran on, which must be here. Another than the
+    /// run's counts as another environment.
+    #[arg(long, value_enum)]
+    engine: Option<EngineName>,
 }
 
 /// Runs the verb. Exit 0: the same within what is allowed; 1: not; 2: it could not be done.
@@ -64,13 +68,21 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     };
     same_files(&project, &signed.plan)?;
     let bars = Bars::new(global.quiet);
-    let settings = runner::Settings { engine: args.engine.kind(), threads: runner::cores() };
-    let mut lab = LabRunner::new(&project, settings, &bars, interrupt::flag());
+    let mut labs: BTreeMap<String, LabRunner<'_>> = BTreeMap::new();
     let mut probes = Vec::new();
     for said in &signed.results {
+        let used = said.measurements.first().map(|m| m.engine.clone()).unwrap_or_default();
+        let lab = match labs.entry(used.name.clone()) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(free) => {
+                let engine = engine_of(args.engine, &used, global)?;
+                let settings = runner::Settings { engine, threads: runner::cores() };
+                free.insert(LabRunner::new(&project, settings, &bars, interrupt::flag()))
+            }
+        };
         output::note(global.quiet, &said.probe.id);
         bars.begin(&said.probe.id);
-        probes.push(probe(&mut lab, said, &signed.plan, &store, args.full)?);
+        probes.push(probe(lab, said, &signed.plan, &store, args.full)?);
         bars.end();
     }
     let verdict = Verdict::of(&probes);
@@ -174,6 +186,26 @@ fn probe(
         }
     }
     Ok(replayed)
+}
+
+/// The engine asked for, else the one of the run: a run on ONNX Runtime is not quietly computed
+/// again on something else.
+fn engine_of(asked: Option<EngineName>, used: &EngineUse, global: Global) -> Outcome<EngineKind> {
+    let name = asked.unwrap_or_else(|| EngineName::recorded(&used.name));
+    name.ready(global.quiet).map_err(|failure| match asked {
+        Some(_) => failure,
+        None => Failure {
+            message: format!(
+                "the run was computed on {} {}: {}",
+                used.name, used.version, failure.message
+            ),
+            help: format!(
+                "{}; to compare it on another engine, as another environment: --engine rten",
+                failure.help
+            ),
+            ..failure
+        },
+    })
 }
 
 fn same_environment(then: &EngineUse, now: &EngineUse) -> bool {

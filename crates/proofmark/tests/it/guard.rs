@@ -169,6 +169,7 @@ fn start(scratch: &Scratch) -> (Child, Value) {
 
 fn start_with(scratch: &Scratch, more: &[&str]) -> (Child, Value) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_proofmark"))
+        .env("PROOFMARK_ONNXRUNTIME", "off")
         .args(["--format", "json", "--quiet", "guard", "run", "-C"])
         .arg(scratch.dir())
         .args(more)

@@ -36,6 +36,7 @@ fn stopped(signal: &str) -> Scratch {
     for _ in 0..TRIES {
         let scratch = Scratch::credit(ROWS);
         let mut child = Command::new(env!("CARGO_BIN_EXE_proofmark"))
+            .env("PROOFMARK_ONNXRUNTIME", "off")
             .args(["assess", "--threads", "1", "-C"])
             .arg(scratch.dir())
             .stdout(Stdio::null())

@@ -41,6 +41,7 @@ fn what_every_verb_prints_holds_to_its_schema() {
     incidents(&mut seen, &scratch);
     stands_alone(&mut seen, &["verify", &pack]);
     stands_alone(&mut seen, &["engine", "list"]);
+    stands_alone(&mut seen, &["engine", "fetch", "--dry-run"]);
     let model = scratch.path("gbm.onnx").display().to_string();
     stands_alone(&mut seen, &["model", "inspect", &model]);
     outside_the_domain(&mut seen);
