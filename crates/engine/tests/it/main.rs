@@ -8,3 +8,14 @@ mod forward;
 mod gradient;
 mod pipeline;
 mod zoo;
+
+use proofmark_engine::engine::EngineKind;
+
+/// What the zoo is run on here; the other test binary runs it on ONNX Runtime.
+const ENGINES: [EngineKind; 3] =
+    [EngineKind::Rten, EngineKind::Reference, EngineKind::ReferenceF64];
+
+/// These engines are always there.
+fn ready() -> bool {
+    true
+}

@@ -4,11 +4,19 @@
 
 #[path = "../it/cases.rs"]
 mod cases;
+mod library;
 mod programs;
+mod vnn;
+#[path = "../it/zoo.rs"]
+mod zoo;
 
 use std::path::PathBuf;
 
+use proofmark_engine::engine::EngineKind;
 use proofmark_engine::onnxruntime;
+
+/// What the zoo is run on here.
+const ENGINES: [EngineKind; 1] = [EngineKind::OnnxRuntime];
 
 /// Loads the library, or says aloud that there is none.
 #[expect(clippy::print_stderr, reason = "a skipped test is told aloud")]

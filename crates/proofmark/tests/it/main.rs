@@ -9,6 +9,7 @@ mod guard;
 mod harden;
 mod incident;
 mod interrupted;
+mod onnxruntime;
 mod papers;
 mod risk;
 mod schemas;
