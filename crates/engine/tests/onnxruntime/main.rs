@@ -4,6 +4,8 @@
 
 #[path = "../it/cases.rs"]
 mod cases;
+#[path = "../it/forward.rs"]
+mod forward;
 mod library;
 mod programs;
 mod vnn;

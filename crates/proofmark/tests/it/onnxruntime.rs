@@ -76,7 +76,11 @@ fn figures_name_the_engine_and_replay_asks_for_the_same() {
     assert_eq!((&again["identical"], &again["same_environment"]), (&true.into(), &true.into()));
     let refused = replay(&[], "off");
     assert_eq!(refused.code, 2, "{}", refused.stdout);
-    assert!(refused.stderr.contains("the run was computed on onnxruntime 1."), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("the run was computed on onnxruntime 1."),
+        "{}",
+        refused.stderr
+    );
     let elsewhere = json(&replay(&["--engine", "rten"], "off"));
     assert_eq!(elsewhere["same_environment"], false, "{elsewhere:#}");
     // A run on rten stays on rten where ONNX Runtime is found.
@@ -94,7 +98,8 @@ fn assess(scratch: &Scratch, more: &[&str], variable: &str) -> Ran {
 }
 
 fn json(ran: &Ran) -> Value {
-    serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {}{}", ran.stdout, ran.stderr))
+    serde_json::from_str(&ran.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}{}", ran.stdout, ran.stderr))
 }
 
 /// Names of the engines that figures were made on.
