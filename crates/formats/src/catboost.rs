@@ -15,8 +15,8 @@ pub use model::{ClassNames, Model, Node, Oblivious, Split, Trees};
 use crate::document::FieldError;
 use crate::json::{self, JsonError};
 
-/// Columns of a model.
-pub const FEATURES_MAX: usize = 10_000_000;
+/// Columns of a model: names are listed for all of them, whatever the highest number claims.
+pub const FEATURES_MAX: usize = 1_000_000;
 
 /// Levels of an oblivious tree: the library trains at most 16.
 pub const DEPTH_MAX: usize = 16;

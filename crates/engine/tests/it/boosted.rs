@@ -8,6 +8,7 @@ use proofmark_engine::trees::import::xgboost::DumpOptions;
 use proofmark_engine::trees::import::{ImportError, catboost, lightgbm, xgboost};
 use proofmark_engine::trees::{Categories, Ensemble, Labels, Link, Numbers, Rows};
 use proofmark_formats::catboost::category_hash;
+use proofmark_formats::libsvm::{self, Absent, Index, Options};
 use proofmark_formats::npy::NpyData;
 use proofmark_formats::npz::Npz;
 
@@ -200,6 +201,37 @@ fn what_a_file_leaves_open_is_asked_for_or_said() {
     let indicator = node("2").replace("\"split_condition\":0.5,", "");
     let indicator = xgboost::import_dump(indicator.as_bytes(), &none).expect_err("no threshold");
     assert!(indicator.to_string().contains("indicator"), "{indicator}");
+}
+
+/// Published ensembles and their rows: both count columns differently, and both say nothing.
+#[test]
+fn published_dumps_classify_their_rows() {
+    let folder = Path::new("/work/shared/data/trees");
+    let cases = [
+        ("diabetes_rf.json", "diabetes_scale0.test", Index::Zero, 9, 0.7),
+        ("breast_cancer_robust.0008.json", "example_breast_cancer0.libsvm", Index::Zero, 11, 0.9),
+    ];
+    for (model, rows, index, columns, accuracy) in cases {
+        let (Ok(model), Ok(rows)) =
+            (std::fs::read(folder.join(model)), std::fs::read(folder.join(rows)))
+        else {
+            eprintln!("skipped: {} is not on this machine", folder.display());
+            return;
+        };
+        let options =
+            Options { index: Some(index), absent: Some(Absent::Zero), columns: Some(columns) };
+        let rows = libsvm::read(&rows, options).expect("rows");
+        let options = DumpOptions { columns: Some(columns), ..DumpOptions::default() };
+        let ensemble = xgboost::import_dump(&model, &options).expect("a dump");
+        let dense = rows.dense().expect("small");
+        let margins = ensemble.compile().expect("sound");
+        let margins = margins.margins(Rows::new(&dense, columns).expect("rows"), 1);
+        let margins = margins.expect("margins").to_f64s();
+        let right = |(margin, label): (&f64, &Vec<f64>)| (*margin > 0.0) == (label[0] > 0.0);
+        let right = margins.iter().zip(&rows.labels).filter(|&pair| right(pair)).count();
+        let share = right as f64 / rows.rows() as f64;
+        assert!(share > accuracy, "{right} of {} rows", rows.rows());
+    }
 }
 
 fn report(name: &str, ending: &str, wrong: usize, worst: f64) -> Option<String> {

@@ -2,6 +2,7 @@
 
 mod boosted;
 mod cases;
+mod damaged;
 mod docs;
 mod engines;
 mod forward;

@@ -63,7 +63,8 @@ fn files_that_lie_are_refused_by_name() {
 #[test]
 fn texts_that_the_library_garbles_are_not_taken_for_texts() {
     let stored = |values: &str, offsets: &str| {
-        let enc = format!(r#"[{{"type":5,"values":[]}},{{"offsets":{offsets},"values":{values}}}]"#);
+        let enc =
+            format!(r#"[{{"type":5,"values":[]}},{{"offsets":{offsets},"values":{values}}}]"#);
         let text = MODEL.replace("CATS", &format!(r#""cats":{{"enc":{enc}}},"#));
         read(text.as_bytes()).expect("a model").categories[1].clone()
     };

@@ -233,6 +233,10 @@ fn base(scores: &[f32], start: Start, outputs: usize) -> Result<Vec<f64>, Import
 }
 
 fn categories(model: &file::Model) -> Vec<Option<Categories>> {
+    // both are as long as the columns, or empty: nothing is allocated by a claimed number alone
+    if model.feature_types.is_empty() && model.categories.is_empty() {
+        return Vec::new();
+    }
     let typed = |column: usize| model.feature_types.get(column).is_some_and(|t| t == "c");
     let stored = |column: usize| match model.categories.get(column) {
         Some(file::StoredCategories::Texts(texts)) => Some(Categories::Texts(texts.clone())),
