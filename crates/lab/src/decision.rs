@@ -67,7 +67,8 @@ impl Decision {
     /// that a saturated probability does not hide the slope. NaN when a score is NaN.
     pub fn margin(&self, scores: &[f32], label: usize) -> f64 {
         match self.rule {
-            Rule::Value => f64::INFINITY,
+            // Nothing to leave: the number itself, so that a search has something to lower.
+            Rule::Value => scores.first().map_or(f64::NAN, |&s| f64::from(s)),
             Rule::Argmax | Rule::Within => {
                 let own = scores.get(label).map_or(f64::NAN, |&s| f64::from(s));
                 let best = scores.iter().enumerate().filter(|&(j, _)| j != label);

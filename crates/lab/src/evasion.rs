@@ -7,6 +7,7 @@
 use proofmark_schema::system::Norm;
 
 use crate::harness::{Arena, ArenaError};
+use crate::oracle::Loss;
 use crate::space::Space;
 
 mod apgd;
@@ -67,6 +68,10 @@ pub trait Attack: Send + Sync {
     fn family(&self) -> Family {
         Family::FixedBudget
     }
+    /// The loss it climbs, for gradient attacks: not every target has it.
+    fn loss(&self) -> Option<Loss> {
+        None
+    }
     /// Place in the order of strength.
     fn rank(&self) -> Rank;
     /// Settings in words.
@@ -113,9 +118,13 @@ pub struct Entry {
 /// Every attack there is.
 pub const REGISTRY: &[Entry] = &[
     Entry { id: "noise", build: |s| Box::new(noise::Noise::new(s)) },
-    Entry { id: "fgsm", build: |_| Box::new(fgsm::Fgsm) },
+    Entry { id: "fgsm", build: |_| Box::new(fgsm::Fgsm::on(Loss::CrossEntropy)) },
+    Entry { id: "fgsm-up", build: |_| Box::new(fgsm::Fgsm::on(Loss::Up)) },
+    Entry { id: "fgsm-down", build: |_| Box::new(fgsm::Fgsm::on(Loss::Down)) },
     Entry { id: "apgd-ce", build: |s| Box::new(apgd::Apgd::cross_entropy(s)) },
     Entry { id: "apgd-margin", build: |s| Box::new(apgd::Apgd::margin(s)) },
+    Entry { id: "apgd-up", build: |s| Box::new(apgd::Apgd::push(Loss::Up, s)) },
+    Entry { id: "apgd-down", build: |s| Box::new(apgd::Apgd::push(Loss::Down, s)) },
     Entry { id: "coordinate", build: |s| Box::new(coordinate::Coordinate::new(s)) },
     Entry { id: "hopskipjump", build: |s| Box::new(hopskipjump::HopSkipJump::new(s)) },
 ];

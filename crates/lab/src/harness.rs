@@ -162,6 +162,9 @@ impl Case<'_> {
         if !attack.norms().contains(&self.norm) {
             return Err(format!("not defined for {}", norm_name(self.norm)));
         }
+        if let Some(loss) = attack.loss() {
+            self.oracle.pushes(loss)?;
+        }
         match (attack.needs(), self.access) {
             (Needs::Gradient, Access::WhiteBox) => self.oracle.gradient()?,
             (Needs::Gradient, _) => return Err("needs gradients; access is black-box".into()),

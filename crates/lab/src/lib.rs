@@ -12,10 +12,12 @@ pub mod evasion;
 pub mod facts;
 pub mod harness;
 pub mod oracle;
+pub mod regression;
 pub mod space;
 pub mod stats;
 pub mod stream;
 pub mod target;
+pub mod tolerance;
 #[cfg(test)]
 mod toys;
 pub mod treatment;

@@ -12,6 +12,10 @@ pub enum Loss {
     /// for two classes and cut-off `t` on class `c`, `z_c - z_other` is compared with
     /// `ln(t / (1 - t))`. Positive exactly when the decision has left `y`.
     Margin,
+    /// The number that the target answers with, pushed up.
+    Up,
+    /// The number, negated: pushed down.
+    Down,
 }
 
 /// Answer to a gradient query; one entry per asked row.
@@ -61,6 +65,21 @@ pub trait Oracle: Send + Sync {
         labels: &[usize],
         loss: Loss,
     ) -> Result<LossGrad, OracleError>;
+    /// Whether this loss has a meaning here, else why not: classes are left, numbers are pushed.
+    ///
+    /// # Errors
+    /// The reason, in words for the report.
+    fn pushes(&self, loss: Loss) -> Result<(), String> {
+        match loss {
+            Loss::CrossEntropy | Loss::Margin => Ok(()),
+            Loss::Up | Loss::Down => Err("the model decides; it has no number to push".into()),
+        }
+    }
+    /// Rows whose clean values a search for `row` may start from; `None`: those decided as
+    /// wanted.
+    fn starts(&self, _row: usize) -> Option<Vec<usize>> {
+        None
+    }
     /// Threads that a call uses at most.
     fn threads(&self) -> usize {
         1

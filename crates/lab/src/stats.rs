@@ -12,6 +12,7 @@ mod confusion;
 mod meld;
 mod paired;
 mod quantile;
+mod regression;
 mod special;
 
 pub use auc::{Auc, delong};
@@ -25,6 +26,7 @@ pub use confusion::Confusion;
 pub use meld::{DRAWS, melded};
 pub use paired::Paired;
 pub use quantile::{bounded_mean, quantile};
+pub use regression::{Measured, mae, mean_error, quantile_error, r_squared, rmse, rows_for_mean};
 pub use special::{beta_inc, beta_quantile, ln_gamma, normal_cdf, normal_quantile};
 
 #[cfg(test)]

@@ -226,6 +226,14 @@ impl Oracle for Target {
     fn alone(&self) -> Option<Box<dyn Oracle + '_>> {
         Some(Box::new(Alone(self)))
     }
+    fn pushes(&self, loss: Loss) -> Result<(), String> {
+        let pushed = matches!(loss, Loss::Up | Loss::Down);
+        match (pushed, self.kind == OutputKind::Value) {
+            (true, false) => Err("the model decides; it has no number to push".into()),
+            (false, true) => Err("the answer is a number: it is pushed up or down instead".into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Target {
@@ -251,9 +259,17 @@ impl Target {
         let kind = match loss {
             Loss::CrossEntropy => LossKind::CrossEntropy,
             Loss::Margin => LossKind::Margin,
+            // Of one column the "logit of the label" is the column itself.
+            Loss::Up | Loss::Down => {
+                self.pushes(loss).map_err(|reason| OracleError { reason })?;
+                LossKind::Logit
+            }
         };
         let answer = self.pipeline.loss_grad_on(rows, x, &labels, kind, threads);
-        let answer = answer.map_err(failed)?;
+        let mut answer = answer.map_err(failed)?;
+        if loss == Loss::Down {
+            answer.loss.iter_mut().chain(&mut answer.grad).for_each(|v| *v = -*v);
+        }
         let scores = self.by_class(answer.scores);
         Ok(LossGrad { loss: answer.loss, grad: answer.grad, scores })
     }
@@ -289,6 +305,9 @@ impl Oracle for Alone<'_> {
         loss: Loss,
     ) -> Result<LossGrad, OracleError> {
         self.0.loss_grad_on(rows, x, labels, loss, 1)
+    }
+    fn pushes(&self, loss: Loss) -> Result<(), String> {
+        self.0.pushes(loss)
     }
 }
 

@@ -68,6 +68,10 @@ impl Toy {
     fn loss(&self, z: &[f64], jacobian: &[Vec<f64>], y: usize, loss: Loss) -> (f64, Vec<f64>) {
         let dims = self.data[0].len();
         match loss {
+            Loss::Up | Loss::Down => {
+                let side = if loss == Loss::Up { 1.0 } else { -1.0 };
+                (side * z[0], jacobian[0].iter().map(|g| side * g).collect())
+            }
             Loss::CrossEntropy => {
                 let narrow: Vec<f32> = z.iter().map(|&v| v as f32).collect();
                 let p = crate::decision::softmax(&narrow);
@@ -122,6 +126,13 @@ impl Oracle for Toy {
             out.extend(z.iter().enumerate().map(|(c, v)| (v + jitter * c as f64) as f32));
         }
         Ok(out)
+    }
+    fn pushes(&self, loss: Loss) -> Result<(), String> {
+        let number = self.decision.rule == Rule::Value;
+        match matches!(loss, Loss::Up | Loss::Down) == number {
+            true => Ok(()),
+            false => Err("another kind of answer".into()),
+        }
     }
     fn gradient(&self) -> Result<(), String> {
         match self.manner {

@@ -27,6 +27,7 @@ mod doubled;
 mod gradients;
 mod late_loss;
 mod monotone;
+mod numbers;
 mod order;
 mod output_kind;
 mod silent_success;
@@ -42,6 +43,8 @@ pub struct Setup<'a> {
     pub second: Option<&'a dyn Oracle>,
     /// Class index per row.
     pub labels: &'a [usize],
+    /// Regression: the label of each row.
+    pub targets: Option<&'a [f64]>,
     /// The declared decision.
     pub decision: Decision,
     /// Clean answers.

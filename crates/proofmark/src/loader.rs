@@ -48,6 +48,14 @@ impl LoadedData {
             Rows::Images(images) => &images.labels,
         }
     }
+    /// Labels that are numbers, for a regression.
+    pub fn targets(&self) -> Option<&[f64]> {
+        let targets = match &self.rows {
+            Rows::Table(table) => &table.targets,
+            Rows::Images(images) => &images.targets,
+        };
+        self.asset.task.is_regression().then_some(targets.as_slice())
+    }
     /// Class names, in order.
     pub fn classes(&self) -> Vec<String> {
         self.asset.classes.iter().map(|(name, _)| name.clone()).collect()
@@ -138,9 +146,53 @@ fn output_is_there(asset: &ModelAsset, model: &Model) -> Outcome<()> {
     }
 }
 
+/// Which of several outputs, and which of its columns, is said, and is there.
+fn head_is_named(model: &LoadedModel) -> Outcome<()> {
+    let (asset, outputs) = (&model.asset, &model.model.graph().outputs);
+    let of = |shape: Option<&[Dim]>| match shape {
+        Some([_, Dim::Fixed(width)]) => Some(*width),
+        _ => None,
+    };
+    let value = asset.output.kind == OutputKind::Value;
+    let judged = match &asset.output.name {
+        Some(name) => outputs.iter().find(|o| o.name == *name),
+        None if value && outputs.len() > 1 => {
+            let known = outputs.iter().map(|o| match of(o.shape.as_deref()) {
+                Some(width) => format!("`{}` with {width} column(s)", o.name),
+                None => format!("`{}`", o.name),
+            });
+            let known: Vec<String> = known.collect();
+            return Err(Failure::new(
+                "output-ambiguous",
+                format!("models.{} (`{}`) has {} outputs", asset.name, asset.path, outputs.len()),
+                format!("choose one by `output = {{ name = ... }}`: {}", known.join(", ")),
+            ));
+        }
+        None => outputs.first().filter(|_| outputs.len() == 1),
+    };
+    let Some(output) = judged else { return Ok(()) };
+    let fault = |message: String, help: String| Err(Failure::new("output-column", message, help));
+    let name = &output.name;
+    match (of(output.shape.as_deref()), asset.output.column) {
+        (Some(width), Some(column)) if column >= width => fault(
+            format!("the output `{name}` of models.{} has no column {column}", asset.name),
+            format!("it has {width} columns, 0 to {}", width.saturating_sub(1)),
+        ),
+        (Some(width), None) if value && width > 1 => fault(
+            format!("the output `{name}` of models.{} has {width} columns", asset.name),
+            format!("choose one: `column = 0` to `column = {}`", width - 1),
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// A judged output of fixed width has a column per class, or one for the last of two.
 fn classes_fit(data: &LoadedData, model: &LoadedModel) -> Outcome<()> {
     let asset = &model.asset;
+    head_is_named(model)?;
+    if asset.output.kind == OutputKind::Value || asset.output.column.is_some() {
+        return Ok(());
+    }
     let judged =
         model.model.graph().outputs.iter().find(|o| Some(&o.name) == asset.output.name.as_ref());
     let shape = judged.and_then(|o| o.shape.as_deref()).unwrap_or_default();

@@ -22,8 +22,8 @@ use proofmark_lab::evasion::suite::Suite;
 use proofmark_lab::facts::Refused;
 use proofmark_lab::harness::{HarnessError, RowRecord};
 use proofmark_lab::oracle::Oracle;
-use proofmark_lab::stats;
-use proofmark_schema::measurement::Quantity;
+use proofmark_lab::{regression, stats};
+use proofmark_schema::measurement::{Measurement, Quantity};
 use proofmark_schema::plan::{Plan, Probe, ProbeKind};
 use proofmark_schema::system::{Bound, Threat};
 use serde_json::json;
@@ -85,20 +85,20 @@ impl<'a> LabRunner<'a> {
         self.subjects.of(&probe.model, &probe.data)
     }
 
+    /// The declared threat of that name.
+    pub fn threat(&self, name: &str) -> Result<&'a Threat, RunnerError> {
+        self.project.system.threat_named(name).ok_or_else(|| RunnerError::Failed {
+            reason: format!("the plan names the threat `{name}`, the declaration not"),
+            fix: "assess again: the declaration changed".into(),
+        })
+    }
+
     fn ctx(&self, seed: u64) -> Ctx<'a> {
         Ctx { seed, progress: self.bars, cancel: self.cancel }
     }
 
     fn accuracy(&self, subject: &Subject, seed: u64) -> Result<ProbeOutcome, RunnerError> {
-        let facts = subject.facts(seed);
-        let report = accuracy::measure(
-            &facts,
-            &subject.clean,
-            subject.labels(),
-            &subject.decision,
-            &subject.groups,
-            &subject.setup,
-        );
+        let (measurements, refused) = clean_figures(subject, seed);
         let mut artefacts = vec![scores_artefact(subject)?];
         if let Some(key) = &self.row_key {
             let digests = subject.row_digests(key);
@@ -107,14 +107,9 @@ impl<'a> LabRunner<'a> {
             artefacts.push(artefact("rows.json", "application/json", bytes, false));
         }
         Ok(ProbeOutcome {
-            measurements: report.measurements,
+            measurements,
             artefacts,
-            notes: subject
-                .notes
-                .iter()
-                .cloned()
-                .chain(report.refused.iter().map(too_small))
-                .collect(),
+            notes: subject.notes.iter().cloned().chain(refused.iter().map(too_small)).collect(),
             validity: subject.setup.clone(),
         })
     }
@@ -126,14 +121,15 @@ impl<'a> LabRunner<'a> {
         threat: &Threat,
         plan: &Plan,
     ) -> Result<ProbeOutcome, RunnerError> {
-        let case = subject.case(threat, &probe.id).map_err(failed)?;
-        let case = case.borrow();
+        let owned = subject.case(threat, &probe.id).map_err(failed)?;
+        let case = owned.borrow();
         let suite = Suite::named(&threat.suite, &case, None).map_err(|e| RunnerError::Failed {
             reason: e.to_string(),
             fix: "choose another suite or access for this threat".into(),
         })?;
         let facts = subject.facts(plan.seed);
         let request = Request {
+            numbers: owned.numbers(),
             facts: &facts,
             case: &case,
             suite: &suite,
@@ -146,6 +142,7 @@ impl<'a> LabRunner<'a> {
         let mut kept = Kept::open(self.scratch.as_deref(), plan, probe, &facts.engine);
         let done = kept.take();
         let mut notes = subject.notes.clone();
+        notes.extend(owned.without_room());
         if !done.is_empty() {
             notes.push(format!("{} rows were decided before the interruption", done.len()));
         }
@@ -183,11 +180,7 @@ impl Runner for LabRunner<'_> {
             ProbeKind::Parity => parity::measure(&subject, plan.seed),
             ProbeKind::Accuracy => self.accuracy(&subject, plan.seed),
             ProbeKind::Evasion { threat, .. } => {
-                let declared = self.project.system.threat_named(threat);
-                let threat = declared.ok_or_else(|| RunnerError::Failed {
-                    reason: format!("the plan names the threat `{threat}`, the declaration not"),
-                    fix: "assess again: the declaration changed".into(),
-                })?;
+                let threat = self.threat(threat)?;
                 self.evasion(&subject, probe, threat, plan)
             }
         }
@@ -215,6 +208,13 @@ impl Runner for LabRunner<'_> {
     fn rows_to_decide(&self, quantity: &Quantity, bound: Bound, confidence: f64) -> Option<u64> {
         let (k, n) = match quantity {
             Quantity::Bracket { k, n, .. } | Quantity::Estimate { k: Some(k), n, .. } => (*k, *n),
+            Quantity::Estimate { value, lower, upper, method, n, .. }
+                if [regression::SKEWED, regression::ORDER].contains(&method.as_str()) =>
+            {
+                let (Bound::AtLeast(threshold) | Bound::AtMost(threshold)) = bound;
+                let interval = stats::Interval { lower: *lower, upper: *upper };
+                return stats::rows_for_mean(*value, interval, *n, threshold);
+            }
             _ => return None,
         };
         let (threshold, direction) = match bound {
@@ -233,6 +233,32 @@ pub fn suite_edition(name: &str) -> Option<u32> {
 /// Cores of this machine.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Figures without attack, of classes or of numbers.
+fn clean_figures(subject: &Subject, seed: u64) -> (Vec<Measurement>, Vec<Refused>) {
+    let facts = subject.facts(seed);
+    let Some(targets) = subject.targets() else {
+        let report = accuracy::measure(
+            &facts,
+            &subject.clean,
+            subject.labels(),
+            &subject.decision,
+            &subject.groups,
+            &subject.setup,
+        );
+        return (report.measurements, report.refused);
+    };
+    let sheet = regression::Sheet {
+        facts: &facts,
+        clean: &subject.clean,
+        targets,
+        unit: subject.unit(),
+        quantiles: &subject.data().asset.quantiles,
+        validity: &subject.setup,
+    };
+    let report = regression::measure(&sheet, &subject.groups);
+    (report.measurements, report.refused)
 }
 
 fn scores_artefact(subject: &Subject) -> Result<Artefact, RunnerError> {

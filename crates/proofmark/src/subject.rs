@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use proofmark_dataset::bind::Binding;
 use proofmark_dataset::digest::{self, Rows as Digested};
@@ -13,15 +14,17 @@ use proofmark_dataset::stats::stats;
 use proofmark_engine::engine::EngineKind;
 use proofmark_evidence::rowkey::RowKey;
 use proofmark_lab::decision::Decision;
+use proofmark_lab::evasion::assessment::Numbers;
 use proofmark_lab::facts::{Facts, Group};
 use proofmark_lab::harness::{Case, Clean};
 use proofmark_lab::oracle::Oracle;
 use proofmark_lab::space::Space;
 use proofmark_lab::target::{self, Target, TargetOptions};
+use proofmark_lab::tolerance::{Banded, Bands};
 use proofmark_lab::validity::{self, Alternative, Setup};
 use proofmark_schema::measurement::{AssetDigest, EngineUse, Validity};
 use proofmark_schema::plan::Plan;
-use proofmark_schema::system::{DataRole, Scale, Threat};
+use proofmark_schema::system::{DataRole, Scale, Task, Threat};
 
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::loader::{self, LoadedData, LoadedModel, Rows};
@@ -59,12 +62,31 @@ pub struct Subject {
 pub struct OwnedCase<'a> {
     subject: &'a Subject,
     space: Space,
+    /// Regression: the targets seen through the bands of the threat.
+    view: Option<View<'a>>,
     criterion: proofmark_lab::criterion::Criterion,
     threat: &'a Threat,
     probe: &'a str,
 }
 
+struct View<'a> {
+    first: Banded<'a>,
+    second: Option<Banded<'a>>,
+}
+
 impl OwnedCase<'_> {
+    /// What belongs to an attack on a number; `None` for classes.
+    pub fn numbers(&self) -> Option<Numbers<'_>> {
+        let unit = self.subject.unit();
+        self.view.as_ref().map(|view| Numbers { view: &view.first, unit })
+    }
+    /// Rows that no tolerance is left for, in words.
+    pub fn without_room(&self) -> Option<String> {
+        let rows = self.view.as_ref()?.first.bands().without_room();
+        (rows > 0).then(|| {
+            format!("{rows} rows have a reference of 0: a share of it leaves them no tolerance")
+        })
+    }
     /// A remark where a budget is no bound at all: most often the scale is another one.
     pub fn boundless(&self) -> Option<String> {
         let reach = self.space.diameter(self.threat.norm);
@@ -75,12 +97,23 @@ impl OwnedCase<'_> {
     }
     /// As the lab wants it.
     pub fn borrow(&self) -> Case<'_> {
+        let (oracle, second, decision): (&dyn Oracle, Option<&dyn Oracle>, Decision) =
+            match &self.view {
+                Some(view) => {
+                    let second = view.second.as_ref().map(|v| v as &dyn Oracle);
+                    (&view.first, second, Bands::decision())
+                }
+                None => {
+                    let second = self.subject.second.as_ref().map(|t| t as &dyn Oracle);
+                    (&self.subject.target, second, self.subject.decision)
+                }
+            };
         Case {
-            oracle: &self.subject.target,
-            second: self.subject.second.as_ref().map(|t| t as &dyn Oracle),
+            oracle,
+            second,
             space: &self.space,
             labels: self.subject.labels(),
-            decision: self.subject.decision,
+            decision,
             criterion: self.criterion,
             norm: self.threat.norm,
             access: self.threat.access,
@@ -140,7 +173,34 @@ impl Subject {
             .or_fail("goal", "name two classes of the data")?;
         let space = self.space(threat.scale)?;
         something_moves(&space, threat)?;
-        Ok(OwnedCase { subject: self, space, criterion, threat, probe })
+        let view = self.view(threat)?;
+        Ok(OwnedCase { subject: self, space, view, criterion, threat, probe })
+    }
+
+    fn view<'a>(&'a self, threat: &Threat) -> Outcome<Option<View<'a>>> {
+        let Some(targets) = self.targets() else { return Ok(None) };
+        let tolerance = threat.tolerance.ok_or_else(|| {
+            Failure::new(
+                "tolerance",
+                format!("threat `{}` does not say which shift matters", threat.name),
+                "declare `tolerance`, in the unit of the label",
+            )
+        })?;
+        let direction = threat.direction.unwrap_or_default();
+        let bands = Arc::new(Bands::new(&self.clean, targets, tolerance, direction));
+        let through = |target: &'a Target| Banded::new(target, Arc::clone(&bands), &self.clean);
+        let second = self.second.as_ref().map(through);
+        Ok(Some(View { first: through(&self.target), second }))
+    }
+
+    /// Labels that are numbers, for a regression.
+    pub fn targets(&self) -> Option<&[f64]> {
+        self.data.targets()
+    }
+
+    /// Unit of a label that is a number, as declared.
+    pub fn unit(&self) -> Option<&str> {
+        self.data.asset.unit.as_deref()
     }
 
     /// The files are the ones the plan names.
@@ -365,8 +425,14 @@ fn expected(
         Some(scores) => Ok(Some(scores)),
         None => Err(Failure::new(
             "expected",
-            format!("`{path}` has {columns} columns for {} classes", data.asset.classes.len()),
-            "write one column per class, or one for the last of two classes",
+            format!(
+                "`{path}` has {columns} columns for {}",
+                match data.asset.task {
+                    Task::Regression => "one number".to_owned(),
+                    Task::Classification => format!("{} classes", data.asset.classes.len()),
+                }
+            ),
+            "write one column per class, one for the last of two classes, or one number",
         )),
     }
 }
@@ -419,6 +485,7 @@ fn examine(
         oracle: &subject.target,
         second: subject.second.as_ref().map(|t| t as &dyn Oracle),
         labels: subject.labels(),
+        targets: subject.targets(),
         decision: subject.decision,
         clean: &subject.clean,
         classes: &classes,

@@ -44,6 +44,11 @@ impl Apgd {
         Self { loss: Loss::CrossEntropy, steps: settings.steps, restarts: settings.restarts }
     }
 
+    /// On the number that a regression answers with.
+    pub(super) fn push(loss: Loss, settings: Settings) -> Self {
+        Self { loss, steps: settings.steps, restarts: settings.restarts }
+    }
+
     pub(super) fn margin(settings: Settings) -> Self {
         Self { loss: Loss::Margin, steps: settings.steps, restarts: settings.restarts }
     }
@@ -124,6 +129,8 @@ impl Attack for Apgd {
         match self.loss {
             Loss::CrossEntropy => "apgd-ce",
             Loss::Margin => "apgd-margin",
+            Loss::Up => "apgd-up",
+            Loss::Down => "apgd-down",
         }
     }
     fn edition(&self) -> u32 {
@@ -134,6 +141,9 @@ impl Attack for Apgd {
     }
     fn norms(&self) -> &'static [Norm] {
         &[Norm::Linf, Norm::L2]
+    }
+    fn loss(&self) -> Option<Loss> {
+        Some(self.loss)
     }
     fn rank(&self) -> Rank {
         Rank::Iterative

@@ -16,6 +16,7 @@ use crate::ctx::Ctx;
 use crate::facts::{About, Facts, GROUP_MIN, Group, Refused, count, large_enough, tagged};
 use crate::harness::{self, Case, Done, HarnessError, RowRecord};
 use crate::stats::{clopper_pearson, quantile};
+use crate::tolerance::{self, Banded, Shifts};
 use crate::validity::{self, Trial};
 
 /// One threat on one model and data set.
@@ -37,6 +38,17 @@ pub struct Request<'a> {
     pub groups: &'a [Group],
     /// Checks of the set-up.
     pub setup: &'a [Validity],
+    /// Regression: what the case's target is seen through.
+    pub numbers: Option<Numbers<'a>>,
+}
+
+/// What belongs to an attack on a number.
+#[derive(Clone, Copy)]
+pub struct Numbers<'a> {
+    /// The bands.
+    pub view: &'a Banded<'a>,
+    /// Unit of the label, as declared.
+    pub unit: Option<&'a str>,
 }
 
 /// Report, figures and rows.
@@ -77,12 +89,24 @@ pub fn conclude(
     ctx: &Ctx<'_>,
 ) -> Result<Assessment, HarnessError> {
     let Request { case, suite, eps, .. } = *request;
+    let mut records = records;
+    let shifts = match &request.numbers {
+        Some(numbers) => {
+            let shifts = tolerance::shifts(case, numbers.view, suite, eps, &records, ctx)?;
+            shifts.note(&mut records);
+            Some(shifts)
+        }
+        None => None,
+    };
     let trial = Trial { case, suite, budgets: eps, records: &records, ctx };
     let mut validity = request.setup.to_vec();
     validity.extend(validity::examine_attack(&trial)?);
     let report = report(request, &records, validity.clone());
     let (large, refused) = large_enough(request.groups);
     let mut measurements = figures(request, &records, &validity, None);
+    if let (Some(numbers), Some(shifts)) = (&request.numbers, &shifts) {
+        measurements.extend(shifted(request, numbers, shifts, &validity));
+    }
     for group in large {
         let rows: Vec<RowRecord> = group
             .rows
@@ -130,7 +154,8 @@ fn figures(
         if n >= GROUP_MIN as u64 || (group.is_none() && n > 0) {
             add("attack_success", "proportion", about, facts.share(n - k, n));
         }
-        if group.is_some() {
+        // Inside or beyond a tolerance is no class of the data.
+        if group.is_some() || request.numbers.is_some() {
             continue;
         }
         for class in 0..facts.classes.len() {
@@ -144,6 +169,36 @@ fn figures(
     if group.is_none() {
         out.extend(distances(request, records, &probe, validity));
         out.extend(effort(request, records, &probe, validity));
+    }
+    out
+}
+
+/// Quantiles and the largest of the shifts found.
+fn shifted(
+    request: &Request<'_>,
+    numbers: &Numbers<'_>,
+    shifts: &Shifts,
+    validity: &[Validity],
+) -> Vec<Measurement> {
+    let probe = Method { id: "shift".into(), edition: 1 };
+    let unit = numbers.unit.unwrap_or(crate::regression::UNIT);
+    let mut out = Vec::new();
+    for (&eps, found) in request.eps.iter().zip(&shifts.found) {
+        for (metric, p) in [("shift_p50", 0.5), ("shift_p90", 0.9), ("shift_max", 1.0)] {
+            let Some(value) = quantile(found, p) else { continue };
+            let quantity = Quantity::Exact {
+                value,
+                domain: format!(
+                    "largest shift found of {} attacked rows: a lower bound of the worst case",
+                    found.len()
+                ),
+                arithmetic: "f64 of f32 answers".into(),
+            };
+            let threat = Some(request.threat.unwrap_or(AD_HOC));
+            let about = About { threat, eps: Some(eps), ..About::default() };
+            let facts = request.facts;
+            out.push(facts.measurement(metric, unit, about, quantity, &probe, validity));
+        }
     }
     out
 }
@@ -258,8 +313,14 @@ fn report(request: &Request<'_>, records: &[RowRecord], validity: Vec<Validity>)
         model: facts.model.clone(),
         data: facts.data.clone(),
         threat: request.threat.map(str::to_string),
-        classes: facts.classes.clone(),
-        decision: case.decision.describe(&facts.classes),
+        classes: match request.numbers {
+            Some(_) => tolerance::SIDES.map(str::to_string).to_vec(),
+            None => facts.classes.clone(),
+        },
+        decision: match &request.numbers {
+            Some(numbers) => numbers.view.bands().describe(numbers.unit),
+            None => case.decision.describe(&facts.classes),
+        },
         goal: match case.criterion {
             Criterion::Leave => None,
             Criterion::Goal { from, to } => Some(GoalIndex { from, to }),

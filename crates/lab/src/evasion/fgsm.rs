@@ -22,11 +22,23 @@ use crate::oracle::Loss;
 use crate::space::Space;
 
 /// The one-step attack.
-pub(super) struct Fgsm;
+pub(super) struct Fgsm {
+    loss: Loss,
+}
+
+impl Fgsm {
+    pub(super) fn on(loss: Loss) -> Self {
+        Self { loss }
+    }
+}
 
 impl Attack for Fgsm {
     fn id(&self) -> &'static str {
-        "fgsm"
+        match self.loss {
+            Loss::Up => "fgsm-up",
+            Loss::Down => "fgsm-down",
+            Loss::CrossEntropy | Loss::Margin => "fgsm",
+        }
     }
     fn edition(&self) -> u32 {
         1
@@ -37,11 +49,18 @@ impl Attack for Fgsm {
     fn norms(&self) -> &'static [Norm] {
         &[Norm::Linf, Norm::L2, Norm::L1]
     }
+    fn loss(&self) -> Option<Loss> {
+        Some(self.loss)
+    }
     fn rank(&self) -> Rank {
         Rank::OneStep
     }
     fn settings(&self) -> String {
-        "one step, cross-entropy".into()
+        match self.loss {
+            Loss::Up => "one step, the answer pushed up".into(),
+            Loss::Down => "one step, the answer pushed down".into(),
+            Loss::CrossEntropy | Loss::Margin => "one step, cross-entropy".into(),
+        }
     }
 
     fn run(&self, arena: &mut Arena<'_>) -> Result<(), ArenaError> {
@@ -50,7 +69,7 @@ impl Attack for Fgsm {
             return Ok(());
         }
         let clean: Vec<f32> = open.iter().flat_map(|&s| arena.clean(s)).copied().collect();
-        let slopes = arena.slopes(&open, &clean, Loss::CrossEntropy)?;
+        let slopes = arena.slopes(&open, &clean, self.loss)?;
         let (space, eps, norm) = (arena.space(), arena.eps(), arena.norm());
         let points: Vec<f32> = open
             .iter()

@@ -5,6 +5,7 @@
 
 use super::{Attack, REGISTRY, Settings};
 use crate::harness::Case;
+use crate::oracle::Loss;
 
 /// Attacks in a fixed order; only rows that still stand go on to the next.
 pub struct Suite {
@@ -64,7 +65,10 @@ impl Suite {
     /// # Errors
     /// Unknown name, or no stage can run.
     pub fn named(name: &str, case: &Case<'_>, steps: Option<usize>) -> Result<Self, SuiteError> {
-        let plan = PLANS.iter().find(|p| p.id == name).ok_or_else(|| refuse(name))?;
+        // Classes are left, numbers are pushed: one name, the attacks that fit the target.
+        let numbers = case.oracle.pushes(Loss::CrossEntropy).is_err();
+        let plans = if numbers { NUMBER_PLANS } else { PLANS };
+        let plan = plans.iter().find(|p| p.id == name).ok_or_else(|| refuse(name))?;
         let gradient = case.access == proofmark_schema::system::Access::WhiteBox
             && case.oracle.gradient().is_ok();
         let stages = plan.stages.iter().filter(|s| !(s.without_gradient && gradient));
@@ -174,6 +178,33 @@ const PLANS: &[Plan] = &[
         stages: &[
             Stage { attack: "apgd-ce", settings: MARGIN, without_gradient: false },
             Stage { attack: "apgd-margin", settings: MARGIN, without_gradient: false },
+            stage("coordinate"),
+        ],
+    },
+    Plan { id: "noise", edition: 1, stages: &[stage("noise")] },
+];
+
+/// The same suites against a target that answers with a number.
+const NUMBER_PLANS: &[Plan] = &[
+    Plan {
+        id: "quick",
+        edition: 1,
+        stages: &[
+            stage("noise"),
+            stage("fgsm-up"),
+            stage("fgsm-down"),
+            stage("apgd-up"),
+            stage("apgd-down"),
+            Stage { attack: "coordinate", settings: SEARCH, without_gradient: false },
+            black_box("hopskipjump"),
+        ],
+    },
+    Plan {
+        id: "margin",
+        edition: 1,
+        stages: &[
+            Stage { attack: "apgd-up", settings: MARGIN, without_gradient: false },
+            Stage { attack: "apgd-down", settings: MARGIN, without_gradient: false },
             stage("coordinate"),
         ],
     },

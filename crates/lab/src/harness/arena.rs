@@ -228,6 +228,9 @@ impl<'a> Arena<'a> {
     /// wants to be, in data order: points to start from.
     pub fn starts(&self, seat: usize) -> Vec<&'a [f32]> {
         let (case, label) = (self.case, self.seats[seat].label);
+        if let Some(rows) = case.oracle.starts(self.seats[seat].row) {
+            return rows.into_iter().map(|row| case.oracle.clean(row)).collect();
+        }
         (0..self.clean.rows())
             .filter(|&row| case.criterion.broken(label, self.clean.decision(row)))
             .map(|row| case.oracle.clean(row))

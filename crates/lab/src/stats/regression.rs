@@ -41,6 +41,12 @@ pub fn rmse(errors: &[f64], confidence: f64) -> Option<Measured> {
     Some(Measured { value: root(value), interval })
 }
 
+/// Mean signed error; `None` without at least two errors.
+pub fn mean_error(errors: &[f64], confidence: f64) -> Option<Measured> {
+    let (value, interval) = skewed_mean(errors, confidence)?;
+    Some(Measured { value, interval })
+}
+
 /// Quantile `p` of the absolute error: the smallest error that at least a share `p` of the rows
 /// does not exceed (Hyndman and Fan 1996, type 1). An end of the interval that the sample cannot
 /// give (too few rows for so extreme a quantile) is 0 below and infinite above.
@@ -72,13 +78,16 @@ pub fn r_squared(errors: &[f64], targets: &[f64]) -> Option<f64> {
     (total > 0.0).then(|| 1.0 - left / total)
 }
 
-/// Rows at which a quantile of the same errors would have an interval that decides against
-/// `threshold`, were the errors to stay as they are; `None` when the share within the threshold
-/// equals `p` so closely that no number of rows does.
-pub fn rows_for_quantile(within: u64, n: u64, p: f64, confidence: f64) -> Option<u64> {
-    use super::binomial::{Direction, n_to_decide};
-    // The quantile is at most the threshold exactly when a share of at least `p` lies within.
-    n_to_decide(within, n, p, Direction::AtLeast, confidence)
+/// Rows at which an interval around the same `value` would no longer hold `threshold`: its ends
+/// come closer with the square root of the rows. `None` when they all but agree.
+pub fn rows_for_mean(value: f64, interval: Interval, n: u64, threshold: f64) -> Option<u64> {
+    let gap = (threshold - value).abs();
+    let half = if threshold > value { interval.upper - value } else { value - interval.lower };
+    if !(gap > 0.0 && half.is_finite() && half >= 0.0) {
+        return None;
+    }
+    let rows = (n as f64 * (half / gap).powi(2)).ceil() + 1.0;
+    (rows <= super::binomial::N_MAX as f64).then_some((rows as u64).max(n))
 }
 
 /// Largest rank whose order statistic is, but for `tail`, not above the quantile:
@@ -125,8 +134,9 @@ fn skewed_mean(values: &[f64], confidence: f64) -> Option<(f64, Interval)> {
     let mean = values.iter().sum::<f64>() / n;
     let moment = |power: i32| values.iter().map(|v| (v - mean).powi(power)).sum::<f64>();
     let spread = moment(2);
-    if spread <= 0.0 {
-        return Some((mean, Interval { lower: mean, upper: mean }));
+    // Errors that are all alike say nothing of those to come: no interval without width.
+    if spread <= (mean * 1e-12).powi(2) * n {
+        return None;
     }
     let deviation = (spread / (n - 1.0)).sqrt();
     let skew = n / ((n - 1.0) * (n - 2.0).max(1.0)) * moment(3) / deviation.powi(3);
@@ -138,8 +148,7 @@ fn skewed_mean(values: &[f64], confidence: f64) -> Option<(f64, Interval)> {
         if a.abs() < 1e-9 { g } else { ((1.0 + 3.0 * a * g).cbrt() - 1.0) / a }
     };
     // The pivot is (mean - truth) / error, so its upper quantile gives the lower end.
-    let interval =
-        Interval { lower: mean - error * inverse(t), upper: mean - error * inverse(-t) };
+    let interval = Interval { lower: mean - error * inverse(t), upper: mean - error * inverse(-t) };
     Some((mean, interval))
 }
 
@@ -165,7 +174,7 @@ mod tests {
         let runs = 2_000;
         let (mut above, mut below) = (0, 0);
         for run in 0..runs {
-            let mut stream = Stream::new(5, "coverage", "", n as u64 as usize, run);
+            let mut stream = Stream::new(5, "coverage", "", n as u64, run);
             let errors: Vec<f64> = (0..n).map(|_| draw(&mut stream)).collect();
             let interval = figure(&errors).interval;
             above += usize::from(truth > interval.upper);
@@ -186,8 +195,7 @@ mod tests {
         let q90: Figure = |e| quantile_error(e, 0.9, 0.95).unwrap();
         // (name, n, errors, figure, truth, most missed above, most missed below); 0.025 each
         // way are promised, a heavy tail in few rows costs the rest.
-        type Case<'a> =
-            (&'a str, usize, &'a dyn Fn(&mut Stream) -> f64, Figure, f64, f64, f64);
+        type Case<'a> = (&'a str, usize, &'a dyn Fn(&mut Stream) -> f64, Figure, f64, f64, f64);
         let cases: [Case<'_>; 8] = [
             ("normal mae 50", 50, &normal, mae95, root, 0.035, 0.035),
             ("normal mae 400", 400, &normal, mae95, root, 0.035, 0.035),
@@ -208,8 +216,7 @@ mod tests {
     fn a_sample_without_spread_or_too_small_says_so() {
         assert_eq!(mae(&[1.0], 0.95), None);
         assert_eq!(mae(&[1.0, f64::NAN], 0.95), None);
-        let same = mae(&[2.0, -2.0, 2.0], 0.95).unwrap();
-        assert_eq!((same.value, same.interval.upper), (2.0, 2.0));
+        assert_eq!(mae(&[2.0, -2.0, 2.0], 0.95), None, "alike: no interval without width");
         // Ten rows cannot bound the 90 % quantile from above: 0.9^10 = 0.35.
         let few = quantile_error(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], 0.9, 0.95);
         let few = few.unwrap();

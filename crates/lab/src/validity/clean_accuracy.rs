@@ -15,6 +15,9 @@ pub(super) fn examine(setup: &Setup<'_>) -> Result<Finding, OracleError> {
     if setup.clean.rows() == 0 {
         return Ok(Finding::refuse("there are no rows", "declare data with at least one row"));
     }
+    if let Some(targets) = setup.targets {
+        return super::numbers::fits(setup, targets);
+    }
     if let Some(expected) = setup.expected {
         let finding = parity(setup, expected)?;
         // The right scores can still be held against the wrong labels.

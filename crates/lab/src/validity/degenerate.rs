@@ -8,6 +8,9 @@ use crate::oracle::OracleError;
 use crate::stats::Confusion;
 
 pub(super) fn examine(setup: &Setup<'_>) -> Result<Finding, OracleError> {
+    if let Some(targets) = setup.targets {
+        return Ok(super::numbers::varies(setup, targets));
+    }
     let classes = setup.clean.classes();
     let confusion = Confusion::of(classes, setup.labels, setup.clean.decisions());
     let n = confusion.n();

@@ -113,7 +113,18 @@ fn name(rank: Rank) -> &'static str {
 }
 
 /// Who takes part; the coordinate search only in few dimensions.
-const CONTEST: [&str; 6] = ["noise", "fgsm", "apgd-ce", "apgd-margin", "coordinate", "hopskipjump"];
+const CONTEST: [&str; 10] = [
+    "noise",
+    "fgsm",
+    "fgsm-up",
+    "fgsm-down",
+    "apgd-ce",
+    "apgd-margin",
+    "apgd-up",
+    "apgd-down",
+    "coordinate",
+    "hopskipjump",
+];
 /// Rows of the contest.
 const SAMPLE: usize = 24;
 /// Queries of the black-box attacks: enough to beat a broken gradient, cheap enough to run

@@ -19,6 +19,7 @@ fn with_setup<T>(toy: &Toy, labels: &[usize], f: impl FnOnce(Setup<'_>) -> T) ->
     let clean = Clean::ask(toy, &toy.decision).unwrap();
     let names = classes();
     let setup = Setup {
+        targets: None,
         oracle: toy,
         second: None,
         labels,

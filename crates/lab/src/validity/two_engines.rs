@@ -13,11 +13,16 @@ pub(super) fn examine(setup: &Setup<'_>) -> Result<Finding, OracleError> {
     };
     let other = Clean::ask(second, &setup.decision)?;
     let rows = setup.clean.rows();
+    // Numbers have a scale of their own; scores are of the order of 1.
+    let floor = match setup.targets {
+        Some(_) => super::numbers::magnitude(setup.clean).max(f32::MIN_POSITIVE),
+        None => 1.0,
+    };
     let mut worst = 0.0_f32;
     let mut off = Vec::new();
     for row in 0..rows {
         let (a, b) = (setup.clean.scores(row), other.scores(row));
-        let size = a.iter().fold(1.0_f32, |m, v| m.max(v.abs()));
+        let size = a.iter().fold(floor, |m, v| m.max(v.abs()));
         let gap = a.iter().zip(b).map(|(a, b)| (a - b).abs() / size).fold(0.0, f32::max);
         worst = worst.max(gap);
         let near = setup.decision.margin(a, setup.labels[row]).abs() <= f64::from(TOLERANCE * size);

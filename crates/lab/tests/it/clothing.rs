@@ -38,6 +38,7 @@ fn setup(world: &World, rows: &Rows, expected: bool) -> Vec<Validity> {
     let (scores, width) = world.expected(&asset, oracle.rows());
     let scores = oracle.expected(&scores, width).unwrap();
     let setup = Setup {
+        targets: None,
         oracle: &oracle,
         second: Some(&second),
         labels: rows.labels(),

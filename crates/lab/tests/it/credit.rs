@@ -37,6 +37,7 @@ fn the_credit_models_are_measured_and_attacked_on_whole_marks_and_months() {
         let (expected, width) = world.expected(&asset, oracle.rows());
         let expected = oracle.expected(&expected, width).unwrap();
         let setup = Setup {
+            targets: None,
             oracle: &oracle,
             second: Some(&second),
             labels: rows.labels(),
@@ -77,6 +78,7 @@ fn the_credit_models_are_measured_and_attacked_on_whole_marks_and_months() {
         };
         let suite = Suite::named("quick", &case, Some(20)).unwrap();
         let request = Request {
+            numbers: None,
             facts: &facts,
             case: &case,
             suite: &suite,

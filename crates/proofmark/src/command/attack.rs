@@ -189,10 +189,12 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     if let Some(remark) = case.boundless() {
         output::note(global.quiet, &remark);
     }
+    let numbers = case.numbers();
     let case = case.borrow();
     let suite = suite(args, &case)?;
     let facts = subject.facts(args.seed);
     let request = Request {
+        numbers,
         facts: &facts,
         case: &case,
         suite: &suite,

@@ -165,8 +165,12 @@ fn probe(
             Some(bytes) => replayed.rows = rows::clean(&subject, &bytes)?,
             None => replayed.lose("the stored rows were erased"),
         },
-        ProbeKind::Evasion { .. } => match rows::stored(store, said, WITNESSES)? {
-            Some(bytes) => replayed.rows = rows::witnesses(&subject, &bytes)?,
+        ProbeKind::Evasion { threat, .. } => match rows::stored(store, said, WITNESSES)? {
+            Some(bytes) => {
+                let threat = lab.threat(threat).or_fail("replay", "the declaration changed")?;
+                let case = subject.case(threat, &said.probe.id)?;
+                replayed.rows = rows::witnesses(&subject, &case.borrow(), &bytes)?;
+            }
             None => replayed.lose("the stored witnesses were erased"),
         },
         ProbeKind::Parity => {}

@@ -39,6 +39,7 @@ fn example() -> Assessment {
     };
     let groups = [group("female", 0..60), group("male", 60..85), group("x", 85..90)];
     let request = Request {
+        numbers: None,
         facts: &facts(),
         case: &case,
         suite: &suite,

@@ -13,6 +13,7 @@ use proofmark_evidence::pack::verify_pack;
 use proofmark_evidence::statement::Statement;
 use proofmark_evidence::store::{ArtefactState, Store};
 use proofmark_formats::npz::Npz;
+use proofmark_lab::harness::Case;
 use proofmark_lab::oracle::Oracle;
 use proofmark_schema::plan::Plan;
 use tempfile::TempDir;
@@ -113,8 +114,8 @@ pub fn clean(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
     Ok(compared)
 }
 
-/// Stored witnesses, asked again.
-pub fn witnesses(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
+/// Stored witnesses, asked again, and judged as the attack judged them.
+pub fn witnesses(subject: &Subject, case: &Case<'_>, bytes: &[u8]) -> Outcome<Compared> {
     let file = Npz::open(bytes).or_fail("replay", "the artefact is damaged")?;
     let whole = |name: &str| -> Outcome<Vec<i64>> {
         file.array(name).or_fail("replay", "")?.data().to_i64().or_fail("replay", "")
@@ -135,9 +136,15 @@ pub fn witnesses(subject: &Subject, bytes: &[u8]) -> Outcome<Compared> {
     let mut compared = Compared { rows: rows.len(), ..Compared::default() };
     let now = subject.target.scores(&rows, &x).or_fail("replay", "")?;
     let pairs = now.chunks(classes).zip(scores.chunks(classes));
-    for ((row, (got, then)), decided) in rows.iter().zip(pairs).zip(&decisions) {
-        compared.identical += usize::from(same_bits(then, got));
-        if index_or_none(subject.decision.decide(got)) != *decided {
+    compared.identical = pairs.filter(|(got, then)| same_bits(then, got)).count();
+    // A number is judged against the band of its row, which only the case knows.
+    let judged = match subject.targets() {
+        Some(_) => case.oracle.scores(&rows, &x).or_fail("replay", "")?,
+        None => now.clone(),
+    };
+    let judged = judged.chunks(case.oracle.classes().max(1));
+    for ((row, scores), decided) in rows.iter().zip(judged).zip(&decisions) {
+        if index_or_none(case.decision.decide(scores)) != *decided {
             compared.differing.push(*row);
         }
     }

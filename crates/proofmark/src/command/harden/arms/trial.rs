@@ -129,6 +129,7 @@ impl Trial<'_, '_> {
         let suite = self.suite(&case, starts)?;
         let facts = subject.facts(scene.project.system.seed);
         let request = Request {
+            numbers: None,
             facts: &facts,
             case: &case,
             suite: &suite,
