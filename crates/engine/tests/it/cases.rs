@@ -1,5 +1,6 @@
 //! Small graphs, one operator each, with inputs to evaluate them at.
 
+#[path = "cases/breadth.rs"]
 mod breadth;
 
 use std::collections::BTreeMap;
