@@ -40,3 +40,6 @@ pub enum CatboostError {
 pub fn read(bytes: &[u8]) -> Result<Model, CatboostError> {
     Model::of(&json::read(bytes)?)
 }
+
+#[cfg(test)]
+mod tests;

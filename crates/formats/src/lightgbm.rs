@@ -206,3 +206,6 @@ fn list(value: &Value) -> Option<Vec<Value>> {
 
 /// Lines of one section: the format has about 30 keys.
 const KEYS_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests;

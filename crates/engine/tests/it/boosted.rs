@@ -116,7 +116,7 @@ fn dumps_add_up_to_the_margins_of_their_models() {
 
 #[test]
 fn lightgbm_margins_are_those_of_the_library() {
-    let mut failures = Vec::new();
+    let (mut failures, mut worst) = (Vec::new(), 0.0_f64);
     for name in LIGHTGBM {
         let golden = Golden::read(name);
         let ensemble = lightgbm::import(&bytes(name, "txt")).expect(name);
@@ -125,6 +125,7 @@ fn lightgbm_margins_are_those_of_the_library() {
             // raw scores of the library are sums, its answers are means
             margins.iter_mut().for_each(|margin| *margin *= 6.0);
         }
+        worst = worst.max(golden.worst(&margins));
         failures.extend(report(name, "txt", golden.far(&margins), golden.worst(&margins)));
         if name.starts_with("lightgbm_forest") {
             margins.iter_mut().for_each(|margin| *margin /= 6.0);
@@ -132,20 +133,23 @@ fn lightgbm_margins_are_those_of_the_library() {
         failures.extend(golden.answers_as(&ensemble, &margins, name));
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+    eprintln!("LightGBM: no margin differs by more than {worst:e}");
     let linear = lightgbm::import(&bytes("lightgbm_linear", "txt"));
     assert!(matches!(linear, Err(ImportError::Unsupported { .. })), "{linear:?}");
 }
 
 #[test]
 fn catboost_margins_are_those_of_the_library() {
-    let mut failures = Vec::new();
+    let (mut failures, mut worst) = (Vec::new(), 0.0_f64);
     for name in CATBOOST {
         let golden = Golden::read(name);
         let ensemble = catboost::import(&bytes(name, "json")).expect(name);
         let margins = golden.margins(&ensemble);
+        worst = worst.max(golden.worst(&margins));
         failures.extend(report(name, "json", golden.far(&margins), golden.worst(&margins)));
         failures.extend(golden.answers_as(&ensemble, &margins, name));
     }
+    eprintln!("CatBoost: no margin differs by more than {worst:e}");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     let pairs = catboost::import(&bytes("catboost_pairs", "json")).expect_err("combinations");
     assert!(pairs.to_string().contains("max_ctr_complexity=1"), "{pairs}");
