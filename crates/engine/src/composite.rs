@@ -6,6 +6,7 @@
 //! Called by `reference` when a program is prepared and by `lower`.
 
 mod attention;
+mod bend;
 mod contrib;
 mod norm;
 
@@ -180,12 +181,7 @@ impl Emit<'_> {
         self.op_with(op, inputs, Vec::new())
     }
 
-    fn op_with(
-        &mut self,
-        op: &str,
-        inputs: &[&str],
-        attributes: Vec<(&str, Attribute)>,
-    ) -> String {
+    fn op_with(&mut self, op: &str, inputs: &[&str], attributes: Vec<(&str, Attribute)>) -> String {
         let output = self.fresh(op);
         self.push(op, inputs, &output, attributes);
         output
@@ -324,22 +320,37 @@ impl Emit<'_> {
 }
 
 /// Attributes that are handed on.
-const KEPT: &[&str] =
-    &["kernel_shape", "strides", "dilations", "pads", "auto_pad", "group", "alpha", "beta",
-      "transA", "transB", "axis", "epsilon"];
+const KEPT: &[&str] = &[
+    "alpha",
+    "auto_pad",
+    "beta",
+    "ceil_mode",
+    "count_include_pad",
+    "dilations",
+    "group",
+    "kernel_shape",
+    "pads",
+    "strides",
+    "transA",
+    "transB",
+];
 
 /// Composite operators of `ai.onnx`.
 const PLAIN: &[(&str, Define)] = &[
     ("Attention", attention::attention),
+    ("Celu", bend::celu),
     ("GlobalLpPool", norm::global_lp_pool),
     ("GroupNormalization", norm::group),
     ("LpNormalization", norm::lp),
     ("LpPool", norm::lp_pool),
     ("MeanVarianceNormalization", norm::mean_variance),
+    ("Mish", bend::mish),
     ("RMSNormalization", norm::root_mean_square),
     ("RotaryEmbedding", attention::rotary),
-    ("Shrink", norm::shrink),
-    ("Swish", norm::swish),
+    ("Selu", bend::selu),
+    ("Shrink", bend::shrink),
+    ("Swish", bend::swish),
+    ("ThresholdedRelu", bend::thresholded_relu),
 ];
 
 /// Composite operators of `com.microsoft`.
@@ -351,9 +362,13 @@ const CONTRIB: &[(&str, Define)] = &[
     ("FusedGemm", contrib::fused_gemm),
     ("FusedMatMul", contrib::fused_matmul),
     ("Gelu", contrib::gelu),
+    ("QGemm", contrib::qgemm),
     ("QLinearAdd", contrib::qlinear_add),
+    ("QLinearAveragePool", contrib::qlinear_average),
     ("QLinearGlobalAveragePool", contrib::qlinear_global_average),
+    ("QLinearLeakyRelu", contrib::qlinear_leaky),
     ("QLinearMul", contrib::qlinear_mul),
+    ("QLinearSigmoid", contrib::qlinear_sigmoid),
     ("QuantizeLinear", contrib::same),
     ("QuickGelu", contrib::quick_gelu),
     ("SimplifiedLayerNormalization", contrib::simplified_norm),

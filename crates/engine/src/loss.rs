@@ -72,6 +72,18 @@ pub enum LossError {
 /// # Errors
 /// Labels, which have no gradient, in words.
 pub fn tap(graph: &Graph, output: &str, answer: Answer, columns: usize) -> Result<Tap, String> {
+    let mut tap = place(graph, output, answer, columns)?;
+    // A gradient that is an estimate is called one wherever the gradient is spoken of.
+    if let Some(estimate) = autodiff::estimated(graph) {
+        tap.words = Some(match tap.words {
+            Some(words) => format!("{words}; {estimate}"),
+            None => estimate,
+        });
+    }
+    Ok(tap)
+}
+
+fn place(graph: &Graph, output: &str, answer: Answer, columns: usize) -> Result<Tap, String> {
     if answer == Answer::Label {
         return Err(format!("the output `{output}` is a label, which has no gradient"));
     }

@@ -51,6 +51,12 @@ pub fn rewritten() -> impl Iterator<Item = (&'static str, i64)> {
     classical::REWRITTEN.iter().copied()
 }
 
+/// Domain and name of the operators that are defined by plainer ones, which [`lower`] writes out;
+/// sorted within a domain.
+pub fn composites() -> impl Iterator<Item = (&'static str, &'static str)> {
+    composite::all()
+}
+
 /// Drops `Identity` and `Dropout`, unless they give an output of the graph.
 fn remove_identities(graph: &mut Graph) {
     let outputs: BTreeSet<String> = graph.outputs.iter().map(|o| o.name.clone()).collect();

@@ -202,9 +202,7 @@ pub(super) fn depth_to_space(t: &mut Tape, node: &Node, grads: &[Option<String>]
 
 /// `SpaceToDepth`
 pub(super) fn space_to_depth(t: &mut Tape, node: &Node, grads: &[Option<String>]) -> Done {
-    blocks(t, node, grads, |x, b| {
-        (vec![x[0], b, b, x[1], x[2] / b, x[3] / b], [0, 3, 4, 1, 5, 2])
-    })
+    blocks(t, node, grads, |x, b| (vec![x[0], b, b, x[1], x[2] / b, x[3] / b], [0, 3, 4, 1, 5, 2]))
 }
 
 fn blocks(

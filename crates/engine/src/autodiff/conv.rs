@@ -102,8 +102,7 @@ pub(super) fn conv_transpose(t: &mut Tape, node: &Node, grads: &[Option<String>]
             let extra = extra.get(i).copied().unwrap_or(0).max(0) as usize;
             let full = (xs[i + 2] - 1) * geometry.strides[i] + geometry.reach(i) + extra;
             let total = full.saturating_sub(ys[i + 2]);
-            geometry.before[i] =
-                if auto == "SAME_UPPER" { total / 2 } else { total - total / 2 };
+            geometry.before[i] = if auto == "SAME_UPPER" { total / 2 } else { total - total / 2 };
         }
     }
     let mut pads = super::builder::signed(&geometry.before);

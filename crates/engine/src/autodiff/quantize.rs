@@ -167,8 +167,7 @@ fn weights(
 /// `g` where the result is neither the lowest nor the highest integer.
 fn unsaturated(t: &mut Tape, node: &Node, g: &str) -> String {
     let y = &node.outputs[0];
-    let (low, high) =
-        if t.dtype(y) == Some(DType::I8) { (-128.0, 127.0) } else { (0.0, 255.0) };
+    let (low, high) = if t.dtype(y) == Some(DType::I8) { (-128.0, 127.0) } else { (0.0, 255.0) };
     let y = t.op_with("Cast", &[y], vec![("to", Attribute::Int(FLOAT))]);
     let (low, high) = (t.scalar(low), t.scalar(high));
     let above = t.op("Greater", &[&y, &low]);

@@ -285,13 +285,7 @@ impl Cell<'_> {
         }
     }
 
-    fn lstm(
-        &self,
-        b: &mut Builder,
-        x: &str,
-        h: Option<&str>,
-        c: Option<&str>,
-    ) -> (String, String) {
+    fn lstm(&self, b: &mut Builder, x: &str, h: Option<&str>, c: Option<&str>) -> (String, String) {
         let pre = self.mixed(b, x, h, &self.r[0], 4 * self.layer.hidden);
         let gates = pieces(b, &pre, 2, 4, &self.one());
         let [i, o, f, new] = [&gates[0], &gates[1], &gates[2], &gates[3]];

@@ -3,7 +3,7 @@
 //! Owns the definitions of those operators of `com.microsoft` that files hold often; others are
 //! refused by name. Called by the table in [`super`].
 
-use super::norm::gate;
+use super::bend::gate;
 use super::{Attributes, Emit};
 use crate::graph::{Attribute, Node};
 use crate::reference::OpError;
@@ -148,8 +148,7 @@ pub(super) fn fused_matmul(e: &mut Emit) -> Done {
 
 /// `FusedConv`: a convolution, maybe a sum, and an activation.
 pub(super) fn fused_conv(e: &mut Emit) -> Done {
-    let with =
-        e.attributes(&["kernel_shape", "strides", "dilations", "pads", "auto_pad", "group"]);
+    let with = e.attributes(&["kernel_shape", "strides", "dilations", "pads", "auto_pad", "group"]);
     let mut inputs = vec![e.input(0)?, e.input(1)?];
     inputs.extend(e.optional(2));
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
@@ -246,4 +245,65 @@ fn quantized(e: &mut Emit, y: &str, at: usize) -> Done {
     let mut inputs = vec![y, scale.as_str()];
     inputs.extend(zero.as_deref());
     e.give(0, "QuantizeLinear", &inputs)
+}
+
+/// `QGemm`: the integer product and bias, scaled, as integers again where a scale is given.
+pub(super) fn qgemm(e: &mut Emit) -> Done {
+    let (a, sa, b, sb) = (e.input(0)?, e.input(1)?, e.input(3)?, e.input(4)?);
+    let mut sides = [a, b];
+    for (x, name) in sides.iter_mut().zip(["transA", "transB"]) {
+        if e.int(name, 0)? != 0 {
+            *x = e.transpose(x, &[1, 0]);
+        }
+    }
+    let (za, zb) = (e.optional(2).unwrap_or_default(), e.optional(5).unwrap_or_default());
+    let mut sum = e.op("MatMulInteger", &[&sides[0], &sides[1], &za, &zb]);
+    if let Some(c) = e.optional(6) {
+        sum = e.op("Add", &[&sum, &c]);
+    }
+    let sum = e.op_with("Cast", &[&sum], vec![("to", Attribute::Int(1))]);
+    let mut scale = e.op("Mul", &[&sa, &sb]);
+    let alpha = e.float("alpha", 1.0)?;
+    if alpha != 1.0 {
+        let alpha = e.scalar(alpha);
+        scale = e.op("Mul", &[&scale, &alpha]);
+    }
+    if e.optional(7).is_none() {
+        return e.give(0, "Mul", &[&sum, &scale]);
+    }
+    let y = e.op("Mul", &[&sum, &scale]);
+    quantized(e, &y, 7)
+}
+
+/// `QLinearAveragePool`, channels first.
+pub(super) fn qlinear_average(e: &mut Emit) -> Done {
+    if e.int("channels_last", 0)? != 0 {
+        return Err(e.refuse("channels last"));
+    }
+    let x = dequantized(e, 0)?;
+    let with = e.attributes(&[
+        "kernel_shape",
+        "strides",
+        "pads",
+        "auto_pad",
+        "ceil_mode",
+        "count_include_pad",
+    ]);
+    let y = e.op_with("AveragePool", &[&x], with);
+    quantized(e, &y, 3)
+}
+
+/// `QLinearSigmoid`
+pub(super) fn qlinear_sigmoid(e: &mut Emit) -> Done {
+    let x = dequantized(e, 0)?;
+    let y = e.op("Sigmoid", &[&x]);
+    quantized(e, &y, 3)
+}
+
+/// `QLinearLeakyRelu`
+pub(super) fn qlinear_leaky(e: &mut Emit) -> Done {
+    let x = dequantized(e, 0)?;
+    let with = e.attributes(&["alpha"]);
+    let y = e.op_with("LeakyRelu", &[&x], with);
+    quantized(e, &y, 3)
 }

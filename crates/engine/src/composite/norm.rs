@@ -145,35 +145,3 @@ fn root(e: &mut Emit, x: &str, p: i64) -> String {
         }
     }
 }
-
-/// `Shrink`: nothing within `lambd` of 0, moved by `bias` towards 0 beyond.
-pub(super) fn shrink(e: &mut Emit) -> Done {
-    let x = e.input(0)?;
-    let (lambd, bias) = (e.float("lambd", 0.5)?, e.float("bias", 0.0)?);
-    let (low, high) = (e.scalar(-lambd), e.scalar(lambd));
-    let (bias, zero) = (e.scalar(bias), e.scalar(0.0));
-    let up = e.op("Add", &[&x, &bias]);
-    let down = e.op("Sub", &[&x, &bias]);
-    let below = e.op("Less", &[&x, &low]);
-    let above = e.op("Greater", &[&x, &high]);
-    let upper = e.op("Where", &[&above, &down, &zero]);
-    e.give(0, "Where", &[&below, &up, &upper])
-}
-
-/// `Swish`: `x sigmoid(alpha x)`.
-pub(super) fn swish(e: &mut Emit) -> Done {
-    let x = e.input(0)?;
-    let alpha = e.float("alpha", 1.0)?;
-    let gate = gate(e, &x, alpha);
-    e.give(0, "Mul", &[&x, &gate])
-}
-
-/// `sigmoid(alpha x)`
-pub(super) fn gate(e: &mut Emit, x: &str, alpha: f32) -> String {
-    if alpha == 1.0 {
-        return e.op("Sigmoid", &[x]);
-    }
-    let alpha = e.scalar(alpha);
-    let scaled = e.op("Mul", &[x, &alpha]);
-    e.op("Sigmoid", &[&scaled])
-}

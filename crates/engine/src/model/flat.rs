@@ -171,8 +171,7 @@ impl<'p, 'a> Walk<'p, 'a> {
         let mut attributes: BTreeMap<String, AttributeValue> =
             function.attribute_defaults.iter().map(|a| (a.name.clone(), a.value.clone())).collect();
         attributes.extend(node.attributes.iter().map(|a| (a.name.clone(), a.value.clone())));
-        let scope =
-            Scope { parent: None, names, prefix, own: None, attributes: Some(attributes) };
+        let scope = Scope { parent: None, names, prefix, own: None, attributes: Some(attributes) };
         for inner in &function.nodes {
             self.node(inner, &scope, depth + 1)?;
         }
@@ -199,8 +198,7 @@ impl<'p, 'a> Walk<'p, 'a> {
         let given: Vec<String> = branch.outputs.iter().map(|o| o.name.clone()).collect();
         let made = |name: &String| branch.nodes.iter().any(|n| n.outputs.contains(name));
         let copies = wire(&mut names, &given, &node.outputs, made);
-        let scope =
-            Scope { parent: Some(outer), names, prefix, own: Some(own), attributes: None };
+        let scope = Scope { parent: Some(outer), names, prefix, own: Some(own), attributes: None };
         for t in &branch.initializers {
             let name = scope.name(&t.name);
             self.learn(&name, t);
@@ -232,11 +230,7 @@ impl<'p, 'a> Walk<'p, 'a> {
     }
 
     /// A function must mean by an operator what the model means by it.
-    fn imports(
-        &mut self,
-        node: &NodeProto,
-        function: &FunctionProto,
-    ) -> Result<(), LoadError> {
+    fn imports(&mut self, node: &NodeProto, function: &FunctionProto) -> Result<(), LoadError> {
         for import in &function.opset_import {
             let domain = canonical(&import.domain);
             let known = self.proto.opset_import.iter().chain(&self.out.opsets);
@@ -260,7 +254,8 @@ impl<'p, 'a> Walk<'p, 'a> {
     /// Remembers a tensor that is one boolean.
     fn learn(&mut self, name: &str, t: &TensorProto) {
         let small = t.dims.iter().product::<i64>() == 1 && t.data_location == 0;
-        if small && let Ok(Elements::Bool(v)) = t.elements()
+        if small
+            && let Ok(Elements::Bool(v)) = t.elements()
             && let [v] = v.as_slice()
         {
             self.known.insert(name.to_string(), *v);

@@ -214,12 +214,16 @@ fn as_declared(info: &ValueInfo, value: Value) -> Value {
     value.clone().reshaped(shape).unwrap_or(value)
 }
 
-/// The batch size a model was written for, if it was.
+/// The batch size a model was written for, if it was; 1 where the rows of a batch would share
+/// something, so that a row's answer is its own.
 pub(super) fn fixed_batch(graph: &Graph) -> Option<usize> {
-    graph.inputs.iter().find_map(|i| match i.shape.as_ref()?.first()? {
+    let written = graph.inputs.iter().find_map(|i| match i.shape.as_ref()?.first()? {
         Dim::Fixed(n) => Some(*n),
         Dim::Dynamic(_) => None,
-    })
+    });
+    // The scale of a dynamic quantisation follows the range of the whole batch.
+    let shared = graph.nodes.iter().any(|n| n.op == "DynamicQuantizeLinear");
+    written.or(shared.then_some(1))
 }
 
 /// The declared output, past a `ZipMap`, which only renames columns.

@@ -28,9 +28,7 @@ const ELLIPSIS: u32 = 0x100;
 pub fn einsum(spec: &Spec) -> Result<Kernel, OpError> {
     let text = spec.text("equation")?.ok_or_else(|| wrong("equation", "is missing"))?;
     let equation = Equation::parse(text)?;
-    Ok(Box::new(move |args| {
-        float_dispatch!(0, args.required(0)?, x => of(x, args, &equation))
-    }))
+    Ok(Box::new(move |args| float_dispatch!(0, args.required(0)?, x => of(x, args, &equation))))
 }
 
 fn of<T: Float>(
@@ -140,8 +138,8 @@ impl Equation {
         let mut seen = result.clone();
         seen.sort_unstable();
         seen.dedup();
-        let known = result.iter().all(|c| operands.iter().any(|o| o.contains(c)));
-        if seen.len() != result.len() || !(known || result.contains(&DOTS)) {
+        let held = |c: &char| *c == DOTS || operands.iter().any(|o| o.contains(c));
+        if seen.len() != result.len() || !result.iter().all(held) {
             return Err(bad());
         }
         Ok(Self { operands, result })
@@ -173,9 +171,7 @@ impl Equation {
         let spell = |own: &[char], rest: usize| -> Vec<char> {
             let dots = (widest - rest..widest).filter_map(|i| char::from_u32(ELLIPSIS + i as u32));
             let dots: Vec<char> = dots.collect();
-            own.iter()
-                .flat_map(|&c| if c == DOTS { dots.clone() } else { vec![c] })
-                .collect()
+            own.iter().flat_map(|&c| if c == DOTS { dots.clone() } else { vec![c] }).collect()
         };
         Ok(Self {
             operands: operands.iter().map(|(own, rest)| spell(own, *rest)).collect(),

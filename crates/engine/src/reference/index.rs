@@ -289,7 +289,9 @@ pub fn gather_nd(spec: &Spec) -> Result<Kernel, OpError> {
         let (x, i) = (args.required(0)?, args.required(1)?);
         let (sx, si) = (x.shape(), i.shape());
         if lead >= si.len() || lead >= sx.len() || sx[..lead] != si[..lead] {
-            return Err(misshapen(format!("indices {si:?} do not fit {sx:?} in {lead} dimensions")));
+            return Err(misshapen(format!(
+                "indices {si:?} do not fit {sx:?} in {lead} dimensions"
+            )));
         }
         let (offsets, run) = tuple_offsets(&sx, args, lead)?;
         let depth = si.last().copied().unwrap_or(0);

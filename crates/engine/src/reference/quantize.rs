@@ -4,9 +4,7 @@
 //! the registry.
 
 use super::Precision;
-use super::op::{
-    Args, Kernel, OpError, Spec, axis_of, misshapen, mistyped, tensor, volume, wrong,
-};
+use super::op::{Args, Kernel, OpError, Spec, axis_of, misshapen, mistyped, tensor, volume, wrong};
 use super::window::Window;
 use crate::value::{DType, Tensor, Value};
 
@@ -306,7 +304,9 @@ impl Places {
         let (_, along, after) = super::op::around(shape, axis);
         if block == 0 {
             if own != [along] {
-                return Err(misshapen(format!("scales {own:?} do not fit axis {axis} of {shape:?}")));
+                return Err(misshapen(format!(
+                    "scales {own:?} do not fit axis {axis} of {shape:?}"
+                )));
             }
             return Ok(Self { along, after, block: 1, blocks: along, each: true });
         }

@@ -153,7 +153,8 @@ impl Layer {
         let (w, r) = (args.float::<T>(1)?, args.float::<T>(2)?);
         let (d, gates) = (self.backwards.len(), self.cell.gates());
         let hidden = self.hidden.or(r.shape().get(2).copied()).unwrap_or(0);
-        let fits = w.shape() == [d, gates * hidden, input] && r.shape() == [d, gates * hidden, hidden];
+        let fits =
+            w.shape() == [d, gates * hidden, input] && r.shape() == [d, gates * hidden, hidden];
         if !fits || hidden == 0 {
             return Err(misshapen(format!(
                 "weights {:?} and {:?} do not fit input {:?}",
@@ -234,7 +235,8 @@ impl Layer {
         };
         let width = self.cell.gates() * hidden;
         let bias = |i: usize| w.b.map_or(T::ZERO, |b| b[i] + b[width + i]);
-        let pre = |g: usize, j: usize| xg[g * hidden + j] + hg[g * hidden + j] + bias(g * hidden + j);
+        let pre =
+            |g: usize, j: usize| xg[g * hidden + j] + hg[g * hidden + j] + bias(g * hidden + j);
         let row = n * hidden;
         match self.cell {
             Cell::Rnn => {
@@ -243,7 +245,8 @@ impl Layer {
                 }
             }
             Cell::Lstm => {
-                let peep = |g: usize, j: usize, c: T| w.p.map_or(T::ZERO, |p| p[g * hidden + j] * c);
+                let peep =
+                    |g: usize, j: usize, c: T| w.p.map_or(T::ZERO, |p| p[g * hidden + j] * c);
                 for j in 0..hidden {
                     let c = state.c[row + j];
                     let i = f(0, pre(0, j) + peep(0, j, c));
@@ -314,7 +317,9 @@ impl Layer {
         batch: usize,
         hidden: usize,
     ) -> Result<Vec<T>, OpError> {
-        let Some(t) = args.float_optional::<T>(at)? else { return Ok(vec![T::ZERO; batch * hidden]) };
+        let Some(t) = args.float_optional::<T>(at)? else {
+            return Ok(vec![T::ZERO; batch * hidden]);
+        };
         let directions = self.backwards.len();
         let (wanted, t) = if self.batch_first {
             ([batch, directions, hidden], permuted_checked(t, &[1, 0, 2])?)

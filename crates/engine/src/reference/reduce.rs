@@ -356,7 +356,8 @@ pub fn hardmax(spec: &Spec) -> Result<Kernel, OpError> {
         let mut out = vec![T::ZERO; t.len()];
         for (b, a) in (0..before).flat_map(|b| (0..after).map(move |a| (b, a))) {
             let at = |i: usize| (b * along + i) * after + a;
-            let first = (0..along).reduce(|m, i| if t.data()[at(i)] > t.data()[at(m)] { i } else { m });
+            let first =
+                (0..along).reduce(|m, i| if t.data()[at(i)] > t.data()[at(m)] { i } else { m });
             if let Some(first) = first {
                 out[at(first)] = T::ONE;
             }

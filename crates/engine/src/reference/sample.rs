@@ -81,7 +81,8 @@ impl Sampler {
     /// Places along one axis and their weights.
     fn line(&self, g: f64, size: usize) -> Vec<(usize, f64)> {
         let n = size as f64;
-        let at = if self.corners { (g + 1.0) / 2.0 * (n - 1.0) } else { ((g + 1.0) * n - 1.0) / 2.0 };
+        let at =
+            if self.corners { (g + 1.0) / 2.0 * (n - 1.0) } else { ((g + 1.0) * n - 1.0) / 2.0 };
         // Not a number, or so far away that no integer names it, reads the border.
         let at = if at.abs() < FAR { at } else { -1.0 };
         // The cubic reads each of its places through the border, the others the place itself.

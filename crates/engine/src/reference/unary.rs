@@ -43,11 +43,6 @@ formula! {
     softsign(x) = x / (T::ONE + x.abs());
     /// `HardSwish`
     hard_swish(x) = x * clamp(x / T::from_f64(6.0) + T::from_f64(0.5), T::ZERO, T::ONE);
-    /// `Mish`
-    mish(x) = {
-        let s = if x > T::ZERO { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() };
-        x * s.tanh()
-    };
     /// `Erf`
     erf(x) = error_function(x);
     /// `Floor`
@@ -165,32 +160,10 @@ pub fn leaky_relu(spec: &Spec) -> Result<Kernel, OpError> {
     }
     Ok(with([spec.float_or("alpha", 0.01)?], f, f))
 }
-/// `ThresholdedRelu`
-pub fn thresholded_relu(spec: &Spec) -> Result<Kernel, OpError> {
-    fn f<T: Float>(x: T, [a]: [T; 1]) -> T {
-        if x > a { x } else { T::ZERO }
-    }
-    Ok(with([spec.float_or("alpha", 1.0)?], f, f))
-}
 /// `Elu`
 pub fn elu(spec: &Spec) -> Result<Kernel, OpError> {
     fn f<T: Float>(x: T, [a]: [T; 1]) -> T {
         if x < T::ZERO { a * x.exp_m1() } else { x }
-    }
-    Ok(with([spec.float_or("alpha", 1.0)?], f, f))
-}
-/// `Selu`
-pub fn selu(spec: &Spec) -> Result<Kernel, OpError> {
-    fn f<T: Float>(x: T, [a, g]: [T; 2]) -> T {
-        g * if x > T::ZERO { x } else { a * x.exp_m1() }
-    }
-    let alpha = spec.float_or("alpha", 1.673_263_2)?;
-    Ok(with([alpha, spec.float_or("gamma", 1.050_701)?], f, f))
-}
-/// `Celu`: max(0, x) + min(0, a (e^(x/a) - 1)).
-pub fn celu(spec: &Spec) -> Result<Kernel, OpError> {
-    fn f<T: Float>(x: T, [a]: [T; 1]) -> T {
-        if x < T::ZERO { a * (x / a).exp_m1() } else { x }
     }
     Ok(with([spec.float_or("alpha", 1.0)?], f, f))
 }

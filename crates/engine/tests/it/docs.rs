@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use proofmark_engine::autodiff::{differentiable, flat};
 use proofmark_engine::engine::{EngineKind, compile};
-use proofmark_engine::lower::rewritten;
+use proofmark_engine::lower::{composites, rewritten};
 use proofmark_engine::model::{OPSETS, OPSETS_ML};
 use proofmark_engine::reference::operators;
 
@@ -18,7 +18,13 @@ fn the_lists_in_the_document_are_those_of_the_code() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/models.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let plain = || operators().filter(|(domain, _)| domain.is_empty()).map(|(_, op)| op);
-    let classical = operators().filter(|(domain, _)| !domain.is_empty()).map(|(_, op)| op);
+    let defined = |op: (&str, &str)| composites().any(|known| known == op);
+    let classical =
+        operators().filter(|&(domain, op)| !domain.is_empty() && !defined((domain, op)));
+    let classical = classical.map(|(_, op)| op);
+    let written = |own: bool| {
+        composites().filter(move |(domain, _)| domain.is_empty() == own).map(|(_, op)| op)
+    };
     let versions = format!(
         "Opsets {} to {} of `ai.onnx`, {} to {} of `ai.onnx.ml`.\n",
         OPSETS.start(),
@@ -32,10 +38,12 @@ fn the_lists_in_the_document_are_those_of_the_code() {
     });
     let sections = [
         ("versions", versions),
-        ("not on rten", listed(plain().filter(|op| lacks(op)))),
+        ("not on rten", listed(plain().filter(|op| !defined(("", op)) && lacks(op)))),
         ("forward", listed(plain())),
         ("gradient", listed(plain().filter(|op| differentiable(op, "") && !flat(op, "")))),
         ("flat", listed(plain().filter(|op| flat(op, "")))),
+        ("composite", listed(written(true))),
+        ("contributed", listed(written(false))),
         ("classical", listed(classical)),
         ("rewritten", wrapped(rewritten)),
     ];

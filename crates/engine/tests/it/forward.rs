@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use proofmark_engine::graph::{Attribute, Graph};
+use proofmark_engine::graph::{Attribute, Dim, Graph, ValueInfo};
 use proofmark_engine::lower::lower;
 use proofmark_engine::model::{LoadError, Model};
 use proofmark_engine::reference::{self, Precision, RunError};
@@ -38,8 +38,9 @@ const FAMILIES: [&str; 20] = [
     "texts",
     "trees",
 ];
-/// Results that double precision changes: texts and hashes of numbers, and the probit, where rounding the
-/// closed form of the inverse error function near its zero is the larger part of the result.
+/// Results that double precision changes: texts and hashes of numbers, and the probit, where
+/// rounding the closed form of the inverse error function near its zero is the larger part of the
+/// result.
 const F32_ONLY: [&str; 4] =
     ["Cast_float_text", "MurmurHash3_f4", "regressor_PROBIT", "classifier_PROBIT_three"];
 
@@ -229,6 +230,19 @@ fn exported(folder: &Path, name: &str, precision: Precision) -> Result<(), Strin
         // A value on a threshold in `f32` may lie beside it in `f64`: another leaf, rightly.
         return Ok(());
     }
+    let quantised = model.graph().nodes.iter().any(|n| n.op == "QuantizeLinear");
+    if quantised && precision == Precision::F64 {
+        // What lies on half a step in `f32` may round to the other side in `f64`, rightly.
+        return Ok(());
+    }
+    let fits = |i: &ValueInfo| match i.shape.as_ref().and_then(|s| s.first()) {
+        Some(Dim::Fixed(n)) => inputs.get(&i.name).is_some_and(|v| v.shape().first() == Some(n)),
+        _ => true,
+    };
+    if !model.graph().inputs.iter().all(fits) {
+        // Written for one batch size: `zoo.rs` asks it in batches of that.
+        return Ok(());
+    }
     let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
     let plain = reference::run(model.graph(), &inputs, &names, precision);
     let lowered = reference::run(&lower(model.graph()), &inputs, &names, precision);
@@ -317,7 +331,7 @@ fn bad_models_are_refused_with_their_reason() {
     for end in [0, 1, 7, whole.len() / 2, whole.len() - 1] {
         assert!(load(&whole[..end]).is_err(), "cut at {end}");
     }
-    let cases: [(&str, Change); 8] = [
+    let cases: [(&str, Change); 7] = [
         ("opset 6 of `ai.onnx`", |m| m.opset_import[0].version = 6),
         ("opset 26 of `ai.onnx`", |m| m.opset_import[0].version = 26),
         ("`w` is given to two values", |m| m.graph.nodes[0].outputs[0] = "w".into()),
@@ -325,9 +339,6 @@ fn bad_models_are_refused_with_their_reason() {
         ("`y` is not computed", |m| m.graph.nodes[0].outputs[0] = "z".into()),
         ("depend on one another in a circle", |m| m.graph.nodes[0].inputs[0] = "y".into()),
         ("uses the domain `com.example`", |m| m.graph.nodes[0].domain = "com.example".into()),
-        ("calls the local function `Add`", |m| {
-            m.functions = vec![onnx::FunctionProto { name: "Add".into(), ..Default::default() }];
-        }),
     ];
     for (words, change) in cases {
         let error = load(&tiny(change)).unwrap_err().to_string();
@@ -351,7 +362,7 @@ fn control_flow_is_refused_by_name() {
     for (op, attributes) in [("If", &["then_branch", "else_branch"][..]), ("Loop", &["body"])] {
         let error = load(&tiny(|m| held(m, op, attributes))).unwrap_err();
         assert!(matches!(error, LoadError::Subgraph { .. }), "{error}");
-        let words = format!("node `sum` ({op}) holds a graph of its own; control flow is not");
+        let words = format!("node `sum` ({op}) holds a graph of its own; control flow that");
         assert!(error.to_string().starts_with(&words), "{error}");
     }
 }
@@ -424,8 +435,8 @@ fn bad_inputs_are_refused_with_what_was_expected() {
     let text = Value::Str(Tensor::new(vec![1, 2], vec![String::new(); 2]).unwrap());
     let error = run(&given(text), &["y"]).unwrap_err().to_string();
     assert_eq!(error, "the input `x` must be of type f32, given text");
-    let unknown = load(&tiny(|m| m.graph.nodes[0].op_type = "Einsum".into())).unwrap();
+    let unknown = load(&tiny(|m| m.graph.nodes[0].op_type = "Wobble".into())).unwrap();
     let error = reference::prepare(unknown.graph(), Precision::F32).err().unwrap().to_string();
-    let words = "the operator `Einsum` of domain `ai.onnx` (opset 17, node `sum`) is not supported";
+    let words = "the operator `Wobble` of domain `ai.onnx` (opset 17, node `sum`) is not supported";
     assert_eq!(error, words);
 }

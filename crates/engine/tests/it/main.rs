@@ -7,7 +7,9 @@ mod docs;
 mod engines;
 mod forward;
 mod gradient;
+mod nested;
 mod pipeline;
+mod quantised;
 mod zoo;
 
 use proofmark_engine::engine::EngineKind;

@@ -22,11 +22,16 @@ use proofmark_formats::npz::Npz;
 use crate::forward::{matrix, value};
 
 /// Models of `zoo.json`, and how many of them carry gradients.
-const MODELS: (usize, usize) = (63, 18);
+const MODELS: (usize, usize) = (92, 44);
 /// Models whose gradient is held against differences of the library's own function.
 const COMPARED: usize = 14;
 /// Share of a forward result's row scale that two engines may differ by.
 const FORWARD: f64 = 1e-5;
+/// The same for quantised networks: what lies on half a step may round to the other side, which
+/// moves an answer by a step of the last scale.
+const FORWARD_QUANTISED: f64 = 1e-2;
+/// Models with an operator that rten lacks, for which the reference computes there.
+const NOT_ON_RTEN: [&str; 1] = ["rnn_relu_ts11"];
 /// Below this margin rounding may turn a decision.
 const MARGIN: f64 = 1e-4;
 /// Rows per batch: the zoo's 64 rows give two full batches and a padded one.
@@ -45,6 +50,12 @@ const EXACT: [&str; 7] = [
 ];
 /// Half an ulp of `f32` at 1, relative.
 const ROUNDED: f64 = 1.0 / (1 << 24) as f64;
+
+/// What rounded constants may move a gradient by in `f64`: four of them, and twice that in the
+/// encoders, whose two layers have four each (two scales, the root in Gelu, the mean).
+fn rounded(name: &str) -> f64 {
+    if name.starts_with("encoder") { 8.0 * ROUNDED } else { 4.0 * ROUNDED }
+}
 
 struct Entry {
     name: String,
@@ -175,7 +186,8 @@ fn every_model_answers_as_onnx_runtime_does() {
             for (r, (w, f)) in rows(want).iter().zip(rows(&found)).enumerate() {
                 let error = apart(w, &f) / largest(w).max(1.0);
                 worst = worst.max(error);
-                let close = error <= FORWARD;
+                let quantised = entry.name.starts_with("quantised");
+                let close = error <= if quantised { FORWARD_QUANTISED } else { FORWARD };
                 if !close {
                     wrong.push(format!("{} {name} row {r}: {error:e}", entry.name));
                 }
@@ -255,7 +267,9 @@ fn every_gradient_agrees_with_autograd_in_f64() {
             let (inputs, labels) = (entry.part("in:"), entry.labels());
             let got = gradient_of(&entry.model, kind, &inputs, &labels, LossKind::CrossEntropy);
             let got = got.unwrap_or_else(|e| panic!("{}: {e}", entry.name));
-            assert_eq!(got.engine.name, kind.facts().name, "{}", entry.name);
+            let lacks = kind == EngineKind::Rten && NOT_ON_RTEN.contains(&entry.name.as_str());
+            let wanted = if lacks { EngineKind::Reference } else { kind };
+            assert_eq!(got.engine.name, wanted.facts().name, "{}", entry.name);
             assert_eq!(got.classes, entry.classes, "{}", entry.name);
             let grads = entry.free.iter().map(|n| Value::F32(got.inputs[n].clone()));
             let ours = Figures::of(&side_by_side(grads), &exact);
@@ -269,7 +283,7 @@ fn every_gradient_agrees_with_autograd_in_f64() {
                 torch.median,
                 torch.outliers
             );
-            let f64_bar = if kind == EngineKind::ReferenceF64 { 4.0 * ROUNDED } else { 1.0 };
+            let f64_bar = if kind == EngineKind::ReferenceF64 { rounded(&entry.name) } else { 1.0 };
             let near = ours.median <= 1e-5
                 && ours.outliers <= 0.05
                 && ours.outliers <= torch.outliers + 0.01
@@ -326,10 +340,14 @@ fn classical_gradients_agree_with_the_library() {
 fn the_rules_are_exact_in_f64() {
     let mut wrong = Vec::new();
     for entry in Entry::all().iter().filter(|e| !e.free.is_empty()) {
+        if entry.name == "plain_fixed_ts13" {
+            // Written for one batch size; the same network as `plain_ts10`.
+            continue;
+        }
         let ours = Figures::of(&exact_gradient(entry), &entry.stored("grad64"));
         eprintln!("{:26} {:9.1e} {:9.1e}", entry.name, ours.median, ours.worst);
         let exact = EXACT.contains(&entry.name.as_str());
-        let near = ours.worst <= if exact { 1e-9 } else { 4.0 * ROUNDED };
+        let near = ours.worst <= if exact { 1e-9 } else { rounded(&entry.name) };
         if !near {
             wrong.push(format!("{}: {:e}", entry.name, ours.worst));
         }

@@ -41,6 +41,7 @@ import torch
 from onnx import compose, helper
 
 import sklearn_breadth
+import torch_breadth
 from torch import nn
 from torch.nn import functional
 
@@ -769,7 +770,14 @@ def run(proto, inputs):
     session = ort.InferenceSession(proto.SerializeToString(), options,
                                    providers=["CPUExecutionProvider"])
     feed = {k: v.astype(object) if v.dtype.kind == "U" else v for k, v in inputs.items()}
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+    names = [o.name for o in session.get_outputs()]
+    fixed = session.get_inputs()[0].shape[0]
+    if not isinstance(fixed, int) or fixed == ROWS:
+        return dict(zip(names, session.run(None, feed)))
+    # Written for one batch size.
+    parts = [session.run(None, {k: v[i:i + fixed] for k, v in feed.items()})
+             for i in range(0, ROWS, fixed)]
+    return {n: np.concatenate([p[k] for p in parts]) for k, n in enumerate(names)}
 
 
 def plain(value):
@@ -947,6 +955,9 @@ def versions():
     return {"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": ort.__version__,
             "scikit-learn": sklearn.__version__, "skl2onnx": skl2onnx.__version__,
             "numpy": np.__version__}
+
+
+torch_breadth.register(zoo, Entry, Scored, torch_entry, export_torch, ROWS)
 
 
 def main():

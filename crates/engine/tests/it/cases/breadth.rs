@@ -66,26 +66,38 @@ pub fn indices() -> Vec<Case> {
             &axis(0),
         ),
         one("", "GatherND", &[3, 4, 2], &[("i", matrix(&[3, 2], &[0, 1, 2, 3, 0, 1]))], &[]),
-        one("exclusive", "CumSum", &[3, 4], &[("a", Value::I64(Tensor::scalar(1)))], &[(
+        one(
             "exclusive",
-            int(1),
-        )]),
-        one("reverse", "CumSum", &[3, 4], &[("a", Value::I64(Tensor::scalar(0)))], &[(
+            "CumSum",
+            &[3, 4],
+            &[("a", Value::I64(Tensor::scalar(1)))],
+            &[("exclusive", int(1))],
+        ),
+        one(
             "reverse",
-            int(1),
-        )]),
+            "CumSum",
+            &[3, 4],
+            &[("a", Value::I64(Tensor::scalar(0)))],
+            &[("reverse", int(1))],
+        ),
         one("", "Trilu", &[4, 4], &[("k", Value::I64(Tensor::scalar(1)))], &[]),
         one("lower", "Trilu", &[2, 3, 4], &[], &[("upper", int(0))]),
         one("DCR", "DepthToSpace", &[1, 8, 2, 3], &[], &[("blocksize", int(2))]),
-        one("CRD", "DepthToSpace", &[1, 8, 2, 3], &[], &[
-            ("blocksize", int(2)),
-            ("mode", text("CRD")),
-        ]),
+        one(
+            "CRD",
+            "DepthToSpace",
+            &[1, 8, 2, 3],
+            &[],
+            &[("blocksize", int(2)), ("mode", text("CRD"))],
+        ),
         reference_only(one("", "SpaceToDepth", &[1, 2, 4, 6], &[], &[("blocksize", int(2))])),
-        reference_only(one("", "LRN", &[2, 6, 2, 2], &[], &[
-            ("size", int(3)),
-            ("alpha", Attribute::Float(0.5)),
-        ])),
+        reference_only(one(
+            "",
+            "LRN",
+            &[2, 6, 2, 2],
+            &[],
+            &[("size", int(3)), ("alpha", Attribute::Float(0.5))],
+        )),
         one("", "ReverseSequence", &[4, 3], &[("l", ints(&[2, 4, 1]))], &[]),
         one("", "TopK", &[3, 5], &[("k", ints(&[2]))], &[]),
         one("one axis", "ReduceProd", &[3, 4], &[("a", ints(&[1]))], &[]),
@@ -139,9 +151,7 @@ pub fn composites() -> Vec<Case> {
     let group = [("num_groups", int(3))];
     let pair = |n| [("s", vector(3, n)), ("b", vector(4, n))];
     let p = |v| [("p", int(v)), ("axis", int(1))];
-    let window = |v| {
-        [("p", int(v)), ("kernel_shape", list(&[2, 2])), ("strides", list(&[2, 1]))]
-    };
+    let window = |v| [("p", int(v)), ("kernel_shape", list(&[2, 2])), ("strides", list(&[2, 1]))];
     let mut cases = vec![
         one("groups", "GroupNormalization", &[2, 6, 3], &pair(3), &group),
         at_opset(one("21", "GroupNormalization", &[2, 6, 3], &pair(6), &group), 21),
@@ -170,7 +180,8 @@ pub fn composites() -> Vec<Case> {
     flat.graph.constants.insert("v".into(), random(5, &[2, 5, 4]));
     flat.graph.nodes[0].inputs.push("v".into());
     cases.push(at_opset(flat, 23));
-    let c = [("c", random(3, &[5, 4])), ("s", random(4, &[5, 4])), ("p", matrix(&[1, 3], &[0, 2, 4]))];
+    let c =
+        [("c", random(3, &[5, 4])), ("s", random(4, &[5, 4])), ("p", matrix(&[1, 3], &[0, 2, 4]))];
     cases.push(at_opset(one("", "RotaryEmbedding", &[1, 2, 3, 8], &c, &[]), 23));
     for op in ["Gelu", "QuickGelu", "FastGelu"] {
         let mut case = one("of com.microsoft", op, &[3, 5], &[], &[]);
@@ -274,7 +285,10 @@ pub fn transposed() -> Vec<Case> {
         ),
     ];
     for (name, w, with) in table {
-        let c = [("w", random(11, &w)), ("b", random(12, &[w[1] * if name.contains("groups") { 2 } else { 1 }]))];
+        let c = [
+            ("w", random(11, &w)),
+            ("b", random(12, &[w[1] * if name.contains("groups") { 2 } else { 1 }])),
+        ];
         let c = if name == "dilated groups" { &c[..1] } else { &c[..] };
         let case = one(name, "ConvTranspose", &[1, 4, 4, 4], c, &with);
         // rten has neither groups nor dilations nor a declared shape there.
