@@ -285,7 +285,7 @@ fn map_labels(texts: &[String], n: usize, asset: &DataAsset) -> Result<Vec<usize
     texts.iter().take(n).enumerate().map(class).collect()
 }
 
-fn outside(data: &[f32], size: usize, feature: &Feature) -> Option<DomainViolation> {
+pub(crate) fn outside(data: &[f32], size: usize, feature: &Feature) -> Option<DomainViolation> {
     let [lower, upper] = feature.bounds?;
     let out = |v: &f32| f64::from(*v) < lower || f64::from(*v) > upper;
     let mut rows = Vec::new();

@@ -13,6 +13,7 @@ pub mod bind;
 pub mod columnar;
 pub mod csv;
 pub mod digest;
+pub mod folder;
 pub mod found;
 pub mod groups;
 pub mod images;

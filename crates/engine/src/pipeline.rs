@@ -20,6 +20,7 @@ mod whole;
 use std::sync::OnceLock;
 
 pub(crate) use rows::pick_rows;
+pub use rows::rows_of;
 pub use serve::Serving;
 pub use whole::{Gradients, Whole, gradient_of, run_batched};
 

@@ -6,9 +6,11 @@
 
 mod array;
 mod header;
+mod rows;
 
 pub use array::{NpyArray, NpyData};
 pub use header::{HEADER_BYTES_MAX, NpyHeader, RANK_MAX};
+pub use rows::{NpyBody, NpyRows};
 
 pub(crate) use array::count_of;
 use array::to_c_order;
@@ -59,6 +61,8 @@ pub enum NpyError {
     Count { shape: Vec<usize>, count: usize },
     #[error("the array holds {found} where {wanted} are needed")]
     Kind { found: &'static str, wanted: &'static str },
+    #[error("the file cannot be read: {0}")]
+    Io(String),
     #[error("element {index} is `{value}`, which is not a whole number of 64 bits")]
     NotWhole { index: usize, value: String },
 }
@@ -106,6 +110,10 @@ pub fn write(array: &NpyArray) -> Result<Vec<u8>, NpyError> {
 }
 
 impl NpyError {
+    fn io(error: impl std::fmt::Display) -> Self {
+        Self::Io(error.to_string())
+    }
+
     /// The same error with the offset of an element counted from the start of the file.
     fn shifted(mut self, by: usize) -> Self {
         if let Self::Element { offset, .. } = &mut self {

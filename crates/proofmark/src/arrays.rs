@@ -40,7 +40,7 @@ pub fn inputs(path: &Path, graph: &Graph) -> Outcome<Inputs> {
 }
 
 /// An array as a value of the declared type.
-fn value(array: NpyArray, dtype: Option<DType>, name: &str) -> Outcome<Value> {
+pub fn value(array: NpyArray, dtype: Option<DType>, name: &str) -> Outcome<Value> {
     let shape = array.shape().to_vec();
     let help = "convert the array to the type the model declares";
     let wrong = || Failure::new("input", format!("array `{name}` does not fill its shape"), help);

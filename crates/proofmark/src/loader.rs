@@ -13,6 +13,7 @@ use proofmark_schema::system::{DataAsset, Feature, FeatureKind, ModelAsset, Outp
 
 use crate::assets;
 use crate::failure::{Failure, OrFail, Outcome};
+use crate::folder;
 use crate::project::Project;
 
 /// Rows of a data set.
@@ -31,6 +32,8 @@ pub struct LoadedData {
     pub rows: Rows,
     /// Digests of the file or files.
     pub digests: Vec<AssetDigest>,
+    /// What was left out or not applied in reading images, in words.
+    pub notes: Vec<String>,
 }
 
 impl LoadedData {
@@ -72,6 +75,9 @@ pub struct LoadedModel {
 
 /// Loads a data set.
 pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
+    if asset.is_folder() {
+        return of_folder(project, asset);
+    }
     let bytes = assets::read_data(&project.path(&asset.path))?;
     let mut digests =
         vec![AssetDigest { name: format!("data/{}", asset.name), sha256: assets::sha256(&bytes) }];
@@ -99,7 +105,7 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
             })?)
         }
     };
-    let loaded = LoadedData { asset: asset.clone(), rows, digests };
+    let loaded = LoadedData { asset: asset.clone(), rows, digests, notes: Vec::new() };
     if loaded.n() == 0 {
         return Err(Failure::new(
             "data-empty",
@@ -108,6 +114,21 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
         ));
     }
     Ok(loaded)
+}
+
+fn of_folder(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
+    let feature = image_feature(project)?;
+    let (images, notes) = folder::images(project, asset, feature)?;
+    let mut digests = vec![AssetDigest {
+        name: format!("data/{}", asset.name),
+        sha256: folder::digest(project, asset)?,
+    }];
+    if let Some(path) = &asset.labels {
+        let bytes = assets::read_data(&project.path(path))?;
+        let name = format!("data/{}/labels", asset.name);
+        digests.push(AssetDigest { name, sha256: assets::sha256(&bytes) });
+    }
+    Ok(LoadedData { asset: asset.clone(), rows: Rows::Images(images), digests, notes })
 }
 
 /// Loads a model.

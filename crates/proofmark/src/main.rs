@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod command;
 mod failure;
+mod folder;
 mod interrupt;
 mod keyring;
 mod loader;

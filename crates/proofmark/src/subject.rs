@@ -368,6 +368,7 @@ fn notes(project: &Project, target: &Target, data: &LoadedData) -> Outcome<Vec<S
         notes.push(format!("`{}` read as: {}", data.asset.path, table.dialect));
         notes.extend(table.notes.iter().cloned());
     }
+    notes.extend(data.notes.iter().map(|note| format!("data.{}: {note}", data.asset.name)));
     let by_std = project.system.threats.iter().any(|t| t.scale == Scale::Std);
     if by_std && !project.system.data.iter().any(|d| d.role == DataRole::Train) {
         notes.push("no training data: standard deviations are those of the measured rows".into());

@@ -5,7 +5,8 @@
 use csv::StringRecord;
 use proofmark_schema::system::DialectPins;
 
-use super::{CsvError, Delimiter, Hints, LineEnd, parse_number, split};
+use super::numbers::looks_numeric;
+use super::{CsvError, Delimiter, Hints, LineEnd, split};
 
 /// The delimiter that is pinned, or under which the sample is most even.
 pub(super) fn delimiter(
@@ -59,7 +60,7 @@ pub(super) fn has_header(rows: &[StringRecord], pins: &DialectPins, hints: &Hint
     if !hints.columns.is_empty() {
         return hints.columns.iter().any(|name| first.iter().any(|f| f == *name));
     }
-    let number = |f: &str| parse_number(f, '.').or_else(|| parse_number(f, ',')).is_some();
+    let number = looks_numeric;
     let mut names: Vec<&str> = first.iter().collect();
     names.sort_unstable();
     names.dedup();

@@ -56,6 +56,13 @@ pub(crate) fn parse_grouped(text: &str, decimal: char, mark: char) -> Option<f64
     parse_number(&plain, '.')
 }
 
+/// Whether a field is a number by some pair of marks.
+pub(super) fn looks_numeric(field: &str) -> bool {
+    let marks = |decimal| MARKS.into_iter().filter(move |mark| *mark != decimal);
+    let by = |decimal| marks(decimal).any(|mark| parse_grouped(field, decimal, mark).is_some());
+    by('.') || by(',')
+}
+
 /// The decimal mark of the numeric columns.
 pub(super) fn decimal(records: &Records, hints: &Hints<'_>) -> Result<char, CsvError> {
     let (mut dot, mut comma, mut weak_dot) = (false, false, false);

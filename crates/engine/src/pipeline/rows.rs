@@ -21,6 +21,11 @@ pub(crate) fn pick_rows(value: &Value, rows: &[usize]) -> Option<Value> {
     })
 }
 
+/// The rows of that range; `None` past the end, or where there are no rows.
+pub fn rows_of(value: &Value, range: std::ops::Range<usize>) -> Option<Value> {
+    pick_rows(value, &range.collect::<Vec<_>>())
+}
+
 /// Values one below the other; `None` when types or row shapes differ.
 pub(crate) fn join_rows(parts: Vec<Value>) -> Option<Value> {
     macro_rules! join {

@@ -111,6 +111,27 @@ impl Whole {
         values.iter().zip(&names).map(cut).collect()
     }
 
+    /// Answers any number of rows, batch by batch.
+    ///
+    /// # Errors
+    /// As [`Whole::run`].
+    pub fn run_all(&self, inputs: &Inputs) -> Result<Vec<Value>, EngineError> {
+        let rows = row_count(inputs)?;
+        let mut parts: Vec<Vec<Value>> = vec![Vec::new(); self.names.len()];
+        for chunk in (0..rows).collect::<Vec<_>>().chunks(self.width) {
+            let mut batch = Inputs::new();
+            for (name, value) in inputs {
+                let picked = pick_rows(value, chunk).ok_or_else(|| request("no such row"))?;
+                batch.insert(name.clone(), picked);
+            }
+            for (part, value) in parts.iter_mut().zip(self.run(&batch)?) {
+                part.push(value);
+            }
+        }
+        let join = |part| join_rows(part).ok_or_else(|| request("batches differ in shape"));
+        parts.into_iter().map(join).collect()
+    }
+
     /// Whether a value has one answer per row of the batch.
     fn by_row(&self, value: &Value, name: &str) -> Result<(), EngineError> {
         if value.shape().first() == Some(&self.width) {
@@ -133,21 +154,7 @@ pub fn run_batched(
     width: usize,
 ) -> Result<(Vec<Value>, EngineFacts), EngineError> {
     let whole = Whole::open(model, kind, outputs, width)?;
-    let rows = row_count(inputs)?;
-    let mut parts: Vec<Vec<Value>> = vec![Vec::new(); whole.outputs().len()];
-    for chunk in (0..rows).collect::<Vec<_>>().chunks(whole.width()) {
-        let mut batch = Inputs::new();
-        for (name, value) in inputs {
-            let picked = pick_rows(value, chunk).ok_or_else(|| request("no such row"))?;
-            batch.insert(name.clone(), picked);
-        }
-        for (part, value) in parts.iter_mut().zip(whole.run(&batch)?) {
-            part.push(value);
-        }
-    }
-    let join = |part| join_rows(part).ok_or_else(|| request("batches differ in shape"));
-    let joined = parts.into_iter().map(join).collect::<Result<_, _>>()?;
-    Ok((joined, whole.engine().clone()))
+    Ok((whole.run_all(inputs)?, whole.engine().clone()))
 }
 
 /// The rows that all inputs share.

@@ -80,6 +80,15 @@ fn violations(data: &LoadedData) -> &[DomainViolation] {
     }
 }
 
+/// What was left out or read in another way than it stands.
+fn notes(data: &LoadedData) -> Vec<String> {
+    let table = match &data.rows {
+        Rows::Table(table) => table.notes.as_slice(),
+        Rows::Images(_) => &[],
+    };
+    table.iter().chain(&data.notes).cloned().collect()
+}
+
 type Bindings = [(String, String, usize)];
 
 fn as_text(project: &Project, data: &[LoadedData], bindings: &Bindings) -> String {
@@ -96,6 +105,9 @@ fn as_text(project: &Project, data: &[LoadedData], bindings: &Bindings) -> Strin
             for warning in &table.warnings {
                 let _ = writeln!(text, "  warning: {warning}");
             }
+        }
+        for note in &set.notes {
+            let _ = writeln!(text, "  note: {note}");
         }
         for violation in violations(set) {
             let _ = writeln!(
@@ -143,7 +155,7 @@ fn as_json(project: &Project, data: &[LoadedData], bindings: &Bindings) -> Value
                 .map(|v| json!({"column": v.column, "rows": v.rows, "expected": v.expected}))
                 .collect();
             json!({"name": set.asset.name, "rows": set.n(), "dialect": dialect,
-                "digests": set.digests, "violations": domain})
+                "digests": set.digests, "violations": domain, "notes": notes(set)})
         })
         .collect();
     let bound: Vec<Value> = bindings

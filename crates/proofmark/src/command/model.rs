@@ -1,5 +1,7 @@
 //! `model inspect|run|grad`: look at a model file, run it, differentiate it.
 
+mod run;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use clap::{Subcommand, ValueEnum};
 use proofmark_engine::engine::EngineKind;
 use proofmark_engine::graph::{Dim, ValueInfo};
 use proofmark_engine::model::Model;
-use proofmark_engine::pipeline::{LossKind, WIDTH, gradient_of, run_batched};
+use proofmark_engine::pipeline::{LossKind, gradient_of};
 use proofmark_formats::npy::{self, NpyArray, NpyData};
 use serde_json::{Value, json};
 
@@ -32,23 +34,8 @@ enum ModelVerb {
         /// ONNX file.
         model: PathBuf,
     },
-    /// Run the model on rows.
-    Run {
-        /// ONNX file.
-        model: PathBuf,
-        /// `.npy` for the only input, or `.npz` with one array per input.
-        #[arg(long)]
-        input: PathBuf,
-        /// Where the outputs go: `.npy` for one, `.npz` for several.
-        #[arg(long)]
-        output: PathBuf,
-        /// Outputs wanted; all by default.
-        #[arg(long, value_delimiter = ',')]
-        outputs: Vec<String>,
-        /// Engine.
-        #[arg(long, value_enum, default_value_t = EngineName::Auto)]
-        engine: EngineName,
-    },
+    /// Run the model on the rows of a file of any size.
+    Run(run::RunArgs),
     /// Gradient of a loss with respect to the float inputs.
     Grad {
         /// ONNX file.
@@ -124,9 +111,7 @@ enum LossName {
 pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     match &args.verb {
         ModelVerb::Inspect { model } => inspect(model, global),
-        ModelVerb::Run { model, input, output, outputs, engine } => {
-            run_model(model, input, output, outputs, engine.ready(global.quiet)?, global)
-        }
+        ModelVerb::Run(args) => args.run(global),
         ModelVerb::Grad { model, input, labels, loss, output, engine } => {
             let kind = match loss {
                 LossName::CrossEntropy => LossKind::CrossEntropy,
@@ -209,36 +194,6 @@ fn type_of(info: &ValueInfo) -> String {
         },
     );
     format!("{dtype:?} {shape}").to_lowercase()
-}
-
-fn run_model(
-    path: &Path,
-    input: &Path,
-    out: &Path,
-    outputs: &[String],
-    kind: EngineKind,
-    global: Global,
-) -> Outcome<ExitCode> {
-    let model = assets::open_model(path)?;
-    let inputs = arrays::inputs(input, model.graph())?;
-    let (values, facts) = run_batched(&model, kind, &inputs, outputs, WIDTH)
-        .or_fail("run", "see `proofmark model inspect` for names and shapes")?;
-    let names: Vec<String> = if outputs.is_empty() {
-        model.graph().outputs.iter().map(|o| o.name.clone()).collect()
-    } else {
-        outputs.to_vec()
-    };
-    let mut list = Vec::new();
-    for (name, value) in names.into_iter().zip(&values) {
-        list.push((name, arrays::array(value)?));
-    }
-    arrays::write(out, &list)?;
-    let rows = list.first().and_then(|(_, a)| a.shape().first().copied()).unwrap_or(0);
-    output::note(
-        global.quiet,
-        &format!("{rows} rows through {} {} into `{}`", facts.name, facts.version, out.display()),
-    );
-    Ok(ExitCode::SUCCESS)
 }
 
 fn grad(

@@ -9,6 +9,7 @@ mod guard;
 mod harden;
 mod incident;
 mod interrupted;
+mod model_run;
 mod onnxruntime;
 mod papers;
 mod risk;

@@ -44,6 +44,9 @@ fn what_every_verb_prints_holds_to_its_schema() {
     stands_alone(&mut seen, &["engine", "fetch", "--dry-run"]);
     let model = scratch.path("gbm.onnx").display().to_string();
     stands_alone(&mut seen, &["model", "inspect", &model]);
+    let (table, out) = (scratch.path("test.csv"), scratch.path("answers.csv"));
+    let (table, out) = (table.display().to_string(), out.display().to_string());
+    stands_alone(&mut seen, &["model", "run", &model, "--input", &table, "--output", &out]);
     outside_the_domain(&mut seen);
     begun(&mut seen);
     attacked(&mut seen);

@@ -159,7 +159,11 @@ pub fn digests(project: &Project) -> Outcome<Vec<AssetDigest>> {
     let mut add = |name: String, sha256: String| list.push(AssetDigest { name, sha256 });
     let bytes = |path: &str| assets::read_data(&project.path(path));
     for data in &project.system.data {
-        add(format!("data/{}", data.name), assets::sha256(&bytes(&data.path)?));
+        let sha256 = match data.is_folder() {
+            true => crate::folder::digest(project, data)?,
+            false => assets::sha256(&bytes(&data.path)?),
+        };
+        add(format!("data/{}", data.name), sha256);
         if let Some(labels) = &data.labels {
             add(format!("data/{}/labels", data.name), assets::sha256(&bytes(labels)?));
         }
