@@ -50,7 +50,9 @@ fn json(first: &[u8]) -> Kind {
         let node = has(b"\"nodeid\"") && (has(b"\"leaf\"") || has(b"\"split\""));
         return if node { Kind::XgboostDump } else { Kind::Json };
     }
-    if has(b"\"learner\"") && (has(b"\"gradient_booster\"") || has(b"\"learner_model_param\"")) {
+    // keys ascend in the library's files: thousands of names may stand before the booster
+    let inner = [&b"\"attributes\""[..], b"\"gradient_booster\"", b"\"learner_model_param\""];
+    if has(b"\"learner\"") && inner.iter().any(|key| has(key)) {
         return Kind::Xgboost { binary: false };
     }
     let catboost = has(b"\"features_info\"") || has(b"\"oblivious_trees\"") || has(b"\"ctr_data\"");
