@@ -79,7 +79,28 @@ pub struct Case {
     outputs: BTreeMap<String, Value>,
 }
 
+/// The cases of a family.
+#[allow(dead_code, reason = "one of the two test binaries spoils cases")]
+pub fn cases_of(family: &str) -> Vec<Case> {
+    let bytes = std::fs::read(ops().join(format!("{family}.npz"))).unwrap();
+    Case::all(&Npz::open(&bytes).unwrap())
+}
+
 impl Case {
+    /// Its name.
+    #[allow(dead_code, reason = "one of the two test binaries spoils cases")]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The graph, what is fed, and the outputs that are known.
+    #[allow(dead_code, reason = "one of the two test binaries spoils cases")]
+    pub fn parts(&self) -> (Graph, Inputs, Vec<String>) {
+        let model = Model::from_onnx(&self.model, &|_| Err("no external data".to_string()));
+        let graph = model.unwrap().graph().clone();
+        (graph, self.inputs.clone(), self.outputs.keys().cloned().collect())
+    }
+
     fn all(arrays: &Npz) -> Vec<Case> {
         let names: Vec<&str> = arrays.names().filter_map(|n| n.strip_suffix("/model")).collect();
         names.into_iter().map(|name| Case::read(arrays, name)).collect()

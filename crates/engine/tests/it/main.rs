@@ -7,6 +7,7 @@ mod docs;
 mod engines;
 mod forward;
 mod gradient;
+mod hostile;
 mod nested;
 mod pipeline;
 mod quantised;

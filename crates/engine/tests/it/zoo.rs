@@ -71,7 +71,11 @@ struct Entry {
 
 impl Entry {
     fn all() -> Vec<Entry> {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/zoo");
+        // `.ci/zoo` makes the files anew elsewhere.
+        let folder = match std::env::var_os("PROOFMARK_ZOO_FOLDER") {
+            Some(folder) => PathBuf::from(folder),
+            None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/zoo"),
+        };
         let file = |name: String| std::fs::read(folder.join(name)).unwrap();
         let index: serde_json::Value = serde_json::from_slice(&file("zoo.json".into())).unwrap();
         let text = |v: &serde_json::Value| v.as_str().unwrap().to_string();
@@ -301,6 +305,9 @@ fn every_gradient_agrees_with_autograd_in_f64() {
 /// difference loses digits, so the bar is lower than that of the rules.
 #[test]
 fn classical_gradients_agree_with_the_library() {
+    if !crate::ready() {
+        return;
+    }
     let entries = Entry::all();
     let compared: Vec<&Entry> = entries.iter().filter(|e| !e.compared.is_empty()).collect();
     assert_eq!(compared.len(), COMPARED);
@@ -312,7 +319,7 @@ fn classical_gradients_agree_with_the_library() {
             _ => LossKind::CrossEntropy,
         };
         let exact = entry.stored("numeric64");
-        for kind in [EngineKind::Rten, EngineKind::Reference, EngineKind::ReferenceF64] {
+        for kind in crate::ENGINES {
             let (inputs, labels) = (entry.part("in:"), entry.labels());
             let got = match gradient_of(&entry.model, kind, &inputs, &labels, loss) {
                 Ok(got) => got,

@@ -4,6 +4,8 @@
     python make_zoo.py --only NAME ... # some of them
     python make_zoo.py --keras PYTHON  # also the Keras ones, by an interpreter with TensorFlow
                                        # (requirements-keras.txt)
+    python make_zoo.py --check --out F # makes all anew in the empty folder F and compares the
+                                       # facts with those that lie here; .ci/zoo calls it
 
 Not needed to run the tests. Versions are pinned in `requirements.txt`.
 
@@ -965,6 +967,7 @@ def main():
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--only", nargs="+")
     parser.add_argument("--keras", help="an interpreter with tensorflow, keras and tf2onnx")
+    parser.add_argument("--check", action="store_true", help="compare with the committed facts")
     arguments = parser.parse_args()
     sklearn_breadth.with_locale()
     torch.set_num_threads(1)
@@ -982,6 +985,36 @@ def main():
             index[name] = store(name, maker(), arguments.out)
     record = {"seed": SEED, "rows": ROWS, "models": [index[n] for n in sorted(index)]}
     index_path.write_text(json.dumps(record, indent=1) + "\n")
+    if arguments.check:
+        check(arguments.out, index)
+
+
+# What two machines must agree on. Weights are trained and differ in their last digits, so the
+# bytes are not compared; that the new files answer rightly is asked by the tests of the engine.
+FACTS = ["exporter", "opsets", "operators", "inputs", "output", "answer", "classes", "zipmap",
+         "gradients", "differences"]
+
+
+def check(folder, index):
+    """Compares facts and the shapes and types of all arrays with the committed zoo."""
+    known = {each["name"]: each for each in json.loads((HERE / "zoo.json").read_text())["models"]}
+    wrong = []
+    for name, facts in index.items():
+        if name not in known:
+            wrong.append(f"{name} is not in the committed zoo")
+            continue
+        for key in FACTS:
+            if facts.get(key) != known[name].get(key):
+                wrong.append(f"{name}: {key} is {facts.get(key)}, was {known[name].get(key)}")
+        new, old = (dict(np.load(f / f"{name}.npz")) for f in (folder, HERE))
+        kinds = lambda arrays: {k: (v.shape, v.dtype.kind) for k, v in arrays.items()}
+        if kinds(new) != kinds(old):
+            wrong.append(f"{name}: other arrays than before")
+    made = len(index)
+    absent = sorted(set(known) - set(index))
+    print(f"{made} models made anew; not made here: {', '.join(absent) or 'none'}")
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 if __name__ == "__main__":

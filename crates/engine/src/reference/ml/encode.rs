@@ -15,11 +15,12 @@ use crate::value::{Tensor, Value};
 pub fn one_hot(spec: &Spec) -> Result<Kernel, OpError> {
     let zeros = spec.flag("zeros", true)?;
     let precision = spec.precision;
-    let texts = spec.texts("cats_strings")?.unwrap_or(&[]).iter().cloned();
-    let texts: HashMap<String, usize> = texts.zip(0..).collect();
-    let ints = spec.ints("cats_int64s")?.unwrap_or(&[]).iter().copied();
-    let ints: HashMap<i64, usize> = ints.zip(0..).collect();
+    let texts = spec.texts("cats_strings")?.unwrap_or(&[]);
+    let ints = spec.ints("cats_int64s")?.unwrap_or(&[]);
+    // A category that is listed twice keeps its last place, and both columns stay.
     let count = texts.len().max(ints.len());
+    let texts: HashMap<String, usize> = texts.iter().cloned().zip(0..).collect();
+    let ints: HashMap<i64, usize> = ints.iter().copied().zip(0..).collect();
     if count == 0 {
         return Err(wrong("cats_int64s", "and `cats_strings` are both missing"));
     }
