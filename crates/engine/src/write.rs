@@ -3,6 +3,8 @@
 //! Owns the translation from our graph to the messages of `formats::onnx`. Must never change
 //! what a graph means. Called by the engines that load files and by whoever exports a gradient.
 
+use std::collections::BTreeSet;
+
 use proofmark_formats::onnx::{
     AttributeProto, AttributeValue, DataType, Dimension, Elements, GraphProto, ModelProto,
     NodeProto, OperatorSetId, TensorProto, TypeProto, ValueInfoProto, encode,
@@ -32,7 +34,8 @@ pub enum WriteError {
 /// # Errors
 /// [`WriteError`] for a constant that no file can hold.
 pub fn to_onnx(graph: &Graph) -> Result<Vec<u8>, WriteError> {
-    let nodes = graph.nodes.iter().map(node).collect::<Result<_, _>>()?;
+    let mut nodes = graph.nodes.iter().map(node).collect::<Result<Vec<_>, _>>()?;
+    tell_apart(&mut nodes);
     let initializers = graph
         .constants
         .iter()
@@ -62,6 +65,20 @@ pub fn to_onnx(graph: &Graph) -> Result<Vec<u8>, WriteError> {
         ..ModelProto::default()
     };
     Ok(encode(&model))
+}
+
+/// ONNX Runtime refuses two nodes of one name, which the format allows and files hold.
+fn tell_apart(nodes: &mut [NodeProto]) {
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for (i, node) in nodes.iter_mut().enumerate() {
+        if !node.name.is_empty() && !taken.insert(node.name.clone()) {
+            // Places differ, so that this name is free but for one that was written to look so.
+            node.name = format!("{}#{i}", node.name);
+            if !taken.insert(node.name.clone()) {
+                node.name.clear();
+            }
+        }
+    }
 }
 
 fn node(node: &Node) -> Result<NodeProto<'static>, WriteError> {
@@ -185,6 +202,23 @@ mod tests {
         let elements = model.graph.initializers[0].elements().unwrap();
         assert_eq!(elements, Elements::F32(vector.data().to_vec()));
         assert_eq!(model.graph.inputs[0], info(&graph.inputs[0]));
+    }
+
+    #[test]
+    fn nodes_of_one_name_are_told_apart() {
+        let node = |name: &str, output: &str| Node {
+            name: name.into(),
+            op: "Exp".into(),
+            domain: String::new(),
+            inputs: vec!["x".into()],
+            outputs: vec![output.into()],
+            attributes: Default::default(),
+        };
+        let nodes = vec![node("a", "p"), node("a", "q"), node("", "r"), node("", "s")];
+        let bytes = to_onnx(&Graph { nodes, ..Graph::default() }).unwrap();
+        let model = proofmark_formats::onnx::decode(&bytes).unwrap();
+        let names: Vec<&str> = model.graph.nodes.iter().map(|n| n.name.as_str()).collect();
+        assert_eq!(names, ["a", "a#1", "", ""]);
     }
 
     #[test]

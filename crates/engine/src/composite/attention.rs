@@ -137,9 +137,7 @@ fn capped(e: &mut Emit, x: &str, c: f32) -> String {
 /// `RotaryEmbedding`: pairs of cells turned by the angles of their place.
 pub(super) fn rotary(e: &mut Emit) -> Done {
     let (x, cos, sin) = (e.input(0)?, e.input(1)?, e.input(2)?);
-    if e.int("interleaved", 0)? != 0 {
-        return Err(e.refuse("interleaved pairs"));
-    }
+    let interleaved = e.int("interleaved", 0)? != 0;
     let heads = e.int("num_heads", 0)?;
     let width = e.int("rotary_embedding_dim", 0)?;
     let flat = heads > 0;
@@ -163,12 +161,15 @@ pub(super) fn rotary(e: &mut Emit) -> Done {
         e.op("Unsqueeze", &[&own, &axes])
     };
     let (cos, sin) = (angles(e, &cos), angles(e, &sin));
-    let halves = e.halves(&turning);
-    let [a, b] = halves;
+    let [a, b] = if interleaved { e.every_other(&turning) } else { e.halves(&turning) };
     let (ac, bs) = (e.op("Mul", &[&a, &cos]), e.op("Mul", &[&b, &sin]));
     let (as_, bc) = (e.op("Mul", &[&a, &sin]), e.op("Mul", &[&b, &cos]));
     let (real, imaginary) = (e.op("Sub", &[&ac, &bs]), e.op("Add", &[&as_, &bc]));
-    let mut parts = vec![real.as_str(), imaginary.as_str()];
+    let woven = interleaved.then(|| e.woven(&real, &imaginary, &turning));
+    let mut parts = match &woven {
+        Some(woven) => vec![woven.as_str()],
+        None => vec![real.as_str(), imaginary.as_str()],
+    };
     parts.extend(rest.as_deref());
     let joined = e.op_with("Concat", &parts, vec![("axis", Attribute::Int(-1))]);
     if flat {
@@ -180,6 +181,25 @@ pub(super) fn rotary(e: &mut Emit) -> Done {
 }
 
 impl Emit<'_> {
+    /// The even and the odd cells of the last axis.
+    fn every_other(&mut self, x: &str) -> [String; 2] {
+        let (last, two, end) = (self.vector(&[3]), self.vector(&[2]), self.vector(&[i64::MAX]));
+        [0, 1].map(|from| {
+            let from = self.vector(&[from]);
+            self.op("Slice", &[x, &from, &end, &last, &two])
+        })
+    }
+
+    /// Even and odd cells, side by side again in the shape of `like`.
+    fn woven(&mut self, even: &str, odd: &str, like: &str) -> String {
+        let axis = self.vector(&[4]);
+        let (even, odd) =
+            (self.op("Unsqueeze", &[even, &axis]), self.op("Unsqueeze", &[odd, &axis]));
+        let pairs = self.op_with("Concat", &[&even, &odd], vec![("axis", Attribute::Int(4))]);
+        let shape = self.op("Shape", &[like]);
+        self.op("Reshape", &[&pairs, &shape])
+    }
+
     /// Both halves of the last axis.
     fn halves(&mut self, x: &str) -> [String; 2] {
         let shape = self.op("Shape", &[x]);

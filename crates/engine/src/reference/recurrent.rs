@@ -195,9 +195,9 @@ impl Layer {
             },
         };
         let (mut xg, mut hg) = (vec![T::ZERO; width], vec![T::ZERO; width]);
-        for n in 0..batch {
-            for k in 0..lengths[n] {
-                let t = if self.backwards[d] { lengths[n] - 1 - k } else { k };
+        for (n, &length) in lengths.iter().enumerate() {
+            for k in 0..length {
+                let t = if self.backwards[d] { length - 1 - k } else { k };
                 let at = if self.batch_first { n * steps + t } else { t * batch + n };
                 xg.fill(T::ZERO);
                 hg.fill(T::ZERO);

@@ -211,6 +211,44 @@ fn casts_to_16_bits_are_casts_to_32() {
     assert_eq!(to, Some(&AttributeValue::Int(1)));
 }
 
+/// Weights in files of their own: where they lie, how long they are, and what is wrong with them.
+#[test]
+fn external_data_is_read_in_its_bounds() {
+    let held = |facts: &[(&str, &str)]| {
+        let mut t = TensorProto::from_elements("e", &[2], &Elements::F32(vec![0.0; 2]));
+        t.data = onnx::TensorData::Absent;
+        t.data_location = 1;
+        t.external_data = facts.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        model_with(vec![node("", "Add", &["x", "e"], &["y"])], vec![], vec![t])
+    };
+    let files = |name: &str| match name {
+        "a.bin" => Ok([1.0f32, 2.0, 3.0].iter().flat_map(|v| v.to_le_bytes()).collect()),
+        "b/c.bin" => Ok(vec![0; 8]),
+        other => Err(format!("`{other}` is not there")),
+    };
+    let open = |facts: &[(&str, &str)]| Model::from_onnx(&held(facts), &files);
+    let good = open(&[("location", "a.bin"), ("offset", "4"), ("length", "8")]).unwrap();
+    assert_eq!(good.graph().constants["e"].to_f64s().unwrap(), [2.0, 3.0]);
+    assert_eq!(good.externals().len(), 1);
+    assert!(open(&[("location", "b/c.bin")]).is_ok());
+    let huge = (3u64 << 30).to_string();
+    let table: [(&[(&str, &str)], &str); 8] = [
+        (&[("location", "d.bin")], "`d.bin` is not there"),
+        (&[("location", "../a.bin")], "not a plain path"),
+        (&[("location", "a.bin")], "cannot be read"),
+        (&[("location", "a.bin"), ("offset", "8"), ("length", "8")], "cannot be read"),
+        (&[("location", "a.bin"), ("offset", &huge)], "cannot be read"),
+        (&[("location", "a.bin"), ("length", &huge)], "cannot be read"),
+        (&[("location", "a.bin"), ("offset", "-1")], "no size"),
+        (&[("offset", "0")], "`location` is missing"),
+    ];
+    for (facts, words) in table {
+        let error = open(facts).err().map(|e| e.to_string()).unwrap_or_default();
+        let told = error.contains(words) || (words == "cannot be read" && error.contains('`'));
+        assert!(told, "{facts:?}: {error}");
+    }
+}
+
 #[test]
 fn what_is_random_or_a_sequence_is_named() {
     for (op, word) in

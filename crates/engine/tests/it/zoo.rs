@@ -28,8 +28,9 @@ const COMPARED: usize = 14;
 /// Share of a forward result's row scale that two engines may differ by.
 const FORWARD: f64 = 1e-5;
 /// The same for quantised networks: what lies on half a step may round to the other side, which
-/// moves an answer by a step of the last scale.
-const FORWARD_QUANTISED: f64 = 1e-2;
+/// moves an answer by a step or two of the last scale (0.006). ONNX Runtime itself does so when it
+/// optimises fully and fuses integers, against its own answers without.
+const FORWARD_QUANTISED: f64 = 2e-2;
 /// Models with an operator that rten lacks, for which the reference computes there.
 const NOT_ON_RTEN: [&str; 1] = ["rnn_relu_ts11"];
 /// Below this margin rounding may turn a decision.

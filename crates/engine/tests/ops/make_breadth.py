@@ -216,6 +216,8 @@ def composed():
          rotary_embedding_dim=8)
     case(F, "RotaryEmbedding_own", "RotaryEmbedding", [r(2, 3, 4, 8), r(2, 4, 4), r(2, 4, 4)],
          opset=23)
+    case(F, "RotaryEmbedding_interleaved", "RotaryEmbedding", [r(2, 3, 4, 12), *c, places],
+         opset=23, rotary_embedding_dim=8, interleaved=1)
     y = r(2, 3, 8)
     case(F, "ms_Gelu", "Gelu", [y], domain=MS)
     case(F, "ms_BiasGelu", "BiasGelu", [y, r(8)], domain=MS)
