@@ -5,9 +5,11 @@
 //! error. Knows no engine: inputs are plain facts.
 
 mod image;
+mod series;
 mod table;
 
 pub use image::images;
+pub use series::series;
 pub use table::{Plan, TableOptions, TableRows, columns, plan, table};
 
 /// Element type of a model input.
@@ -230,6 +232,15 @@ pub enum BindError {
     NoColumn {
         /// Column.
         column: String,
+    },
+    /// A whole number that the model reads on another scale.
+    #[error(
+        "channel `{channel}` is a whole number, but the model reads it normalised, where steps \
+         are not whole; put the normalisation into the model, or remove `integer`"
+    )]
+    IntegerScaled {
+        /// Channel.
+        channel: String,
     },
     /// An image model needs exactly one float input.
     #[error("an image model has one float input, this one has {found}")]

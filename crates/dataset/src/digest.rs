@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::images::Images;
+use crate::series::SeriesSet;
 use crate::table::{Cells, Column, Table};
 
 /// Rows that have canonical bytes and a label.
@@ -114,6 +115,20 @@ fn label(labels: &[usize], targets: &[f64], row: usize) -> u64 {
     match targets.get(row) {
         Some(target) => u64::from_be_bytes(number(*target)),
         None => labels.get(row).copied().unwrap_or_default() as u64,
+    }
+}
+
+impl Rows for SeriesSet {
+    fn rows(&self) -> usize {
+        self.n
+    }
+    fn content(&self, row: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        pixels_content(&mut bytes, self.window(row));
+        bytes
+    }
+    fn label(&self, row: usize) -> u64 {
+        label(&self.labels, &self.targets, row)
     }
 }
 

@@ -18,5 +18,6 @@ pub mod found;
 pub mod groups;
 pub mod images;
 pub mod rows;
+pub mod series;
 pub mod stats;
 pub mod table;

@@ -4,6 +4,7 @@
 
 use proofmark_dataset::bind::{self, Binding, InputType, ModelInput, TableOptions};
 use proofmark_dataset::images::Images;
+use proofmark_dataset::series::SeriesSet;
 use proofmark_dataset::table::Table;
 use proofmark_engine::graph::{Dim, Graph};
 use proofmark_engine::model::Model;
@@ -22,6 +23,8 @@ pub enum Rows {
     Table(Table),
     /// Images.
     Images(Images),
+    /// Windows of series.
+    Series(SeriesSet),
 }
 
 /// A loaded data set.
@@ -42,6 +45,7 @@ impl LoadedData {
         match &self.rows {
             Rows::Table(table) => table.n,
             Rows::Images(images) => images.n,
+            Rows::Series(series) => series.n,
         }
     }
     /// Class index per row.
@@ -49,6 +53,7 @@ impl LoadedData {
         match &self.rows {
             Rows::Table(table) => &table.labels,
             Rows::Images(images) => &images.labels,
+            Rows::Series(series) => &series.labels,
         }
     }
     /// Labels that are numbers, for a regression.
@@ -56,6 +61,7 @@ impl LoadedData {
         let targets = match &self.rows {
             Rows::Table(table) => &table.targets,
             Rows::Images(images) => &images.targets,
+            Rows::Series(series) => &series.targets,
         };
         self.asset.task.is_regression().then_some(targets.as_slice())
     }
@@ -95,6 +101,17 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
                 name: format!("data/{}/labels", asset.name),
                 sha256: assets::sha256(&labels),
             });
+            if let Some(feature) = project.system.series() {
+                let read = SeriesSet::read(&bytes, &labels, asset, feature);
+                let rows = Rows::Series(read.map_err(|e| {
+                    Failure::new(
+                        "data-unreadable",
+                        format!("data.{} (`{}`): {e}", asset.name, asset.path),
+                        "check steps, channels and layout in the declaration against the file",
+                    )
+                })?);
+                return Ok(LoadedData { asset: asset.clone(), rows, digests });
+            }
             let feature = image_feature(project)?;
             Rows::Images(Images::read(&bytes, &labels, asset, feature).map_err(|e| {
                 Failure::new(
@@ -258,6 +275,12 @@ pub fn bind(project: &Project, data: &LoadedData, model: &LoadedModel) -> Outcom
         }
         Rows::Images(images) => {
             bind::images(images, image_feature(project)?, &model.asset, &inputs)
+        }
+        Rows::Series(series) => {
+            let feature = project.system.series().ok_or_else(|| {
+                Failure::new("binding", "no feature is a series", "please report this as a bug")
+            })?;
+            bind::series(series, feature, &model.asset, &inputs)
         }
     };
     bound.map_err(|e| {

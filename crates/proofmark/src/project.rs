@@ -24,6 +24,20 @@ pub struct Project {
 }
 
 impl Project {
+    /// Refuses what this verb cannot do yet: it works on decisions over tables and images.
+    pub fn decides(&self, verb: &str) -> Outcome<()> {
+        let what = match (self.system.task().is_regression(), self.system.series().is_some()) {
+            (false, false) => return Ok(()),
+            (true, _) => "answers with a number",
+            (false, true) => "reads series",
+        };
+        Err(Failure::new(
+            "not-for-this-system",
+            format!("this system {what}; `{verb}` works on decisions over tables and images"),
+            "assess, gate, dossier, verify and replay work on it",
+        ))
+    }
+
     /// Reads `DIR/proofmark.toml`.
     pub fn load(dir: &Path) -> Outcome<Self> {
         let file = dir.join(FILE);

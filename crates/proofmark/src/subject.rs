@@ -313,7 +313,7 @@ pub fn load_model(
     digests.sort();
     let groups = match &data.rows {
         Rows::Table(table) => target::groups(&groups::groups(table, &project.system.features)),
-        Rows::Images(_) => Vec::new(),
+        Rows::Images(_) | Rows::Series(_) => Vec::new(),
     };
     let mut subject = Subject {
         model: asset.name.clone(),
@@ -396,6 +396,7 @@ fn digested(data: &LoadedData) -> &dyn Digested {
     match &data.rows {
         Rows::Table(table) => table,
         Rows::Images(images) => images,
+        Rows::Series(series) => series,
     }
 }
 
@@ -446,8 +447,17 @@ fn deviations(project: &Project, data: &LoadedData) -> Outcome<BTreeMap<String, 
     }
     let train = project.system.data.iter().find(|d| d.role == DataRole::Train);
     let loaded = train.map(|asset| loader::data(project, asset)).transpose()?;
-    let Rows::Table(table) = &loaded.as_ref().unwrap_or(data).rows else {
-        return Ok(BTreeMap::new());
+    let table = match &loaded.as_ref().unwrap_or(data).rows {
+        Rows::Table(table) => table,
+        Rows::Images(_) => return Ok(BTreeMap::new()),
+        Rows::Series(series) => {
+            // Of a channel over all windows and steps.
+            let of = |(at, name): (usize, &String)| {
+                let values: Vec<f64> = series.channel(at).map(f64::from).collect();
+                Some((name.clone(), stats(&values)?.std))
+            };
+            return Ok(series.channels.iter().enumerate().filter_map(of).collect());
+        }
     };
     let each =
         table.columns.iter().filter_map(|c| Some((c.name.clone(), stats(c.numbers()?)?.std)));
@@ -503,6 +513,7 @@ fn domain(data: &LoadedData) -> Vec<String> {
     let violations = match &data.rows {
         Rows::Table(table) => &table.violations,
         Rows::Images(images) => &images.violations,
+        Rows::Series(series) => &series.violations,
     };
     violations
         .iter()

@@ -114,6 +114,28 @@ impl Located<'_> {
     }
 }
 
+/// Name of a figure for people: its metric, the quantile, and the unit where it has one of its
+/// own.
+pub(crate) fn named(located: &Located<'_>, book: &mut FactBook) -> Result<Cell, FactError> {
+    let m = located.m;
+    let mut cell = vec![title(&m.metric)];
+    if m.subject.quantile.is_some() {
+        let id = format!("{}#quantile", located.id);
+        let quantile = book.fact(&id, &located.at("subject/quantile"), Form::Plain)?;
+        cell.extend([words(" "), Piece::Fact(quantile)]);
+    }
+    if in_label_unit(&m.metric) {
+        cell.extend([words(", "), Piece::Declared(m.unit.clone())]);
+    }
+    Ok(cell)
+}
+
+/// Whether a metric is in the unit of the label.
+fn in_label_unit(metric: &str) -> bool {
+    ["mae", "rmse", "quantile_error", "mean_error", "mae_baseline", "rmse_baseline"]
+        .contains(&metric)
+}
+
 /// Name of a metric for people.
 pub(crate) fn title(metric: &str) -> Piece {
     match metrics().named(metric) {

@@ -3,7 +3,7 @@
 use proofmark_schema::measurement::{CheckState, Validity};
 use proofmark_schema::system::{Decision, ModelAsset, ModelRole};
 
-use super::figures::{Located, located, order, title};
+use super::figures::{Located, located, named, order, title};
 use super::{Cell, ModelPart, Piece, Plot, Table, anchor, heads, quoted, threats, words};
 use crate::assessment::{Assessment, ProbeRecord};
 use crate::facts::{At, Fact, FactBook, FactError, Form};
@@ -151,13 +151,17 @@ fn overall(
     plain.sort_by_key(|l| (l.m.subject.data.clone(), order(&l.m.metric)));
     let mut rows = Vec::new();
     for located in &plain {
-        let mut head = vec![title(&located.m.metric)];
+        let mut head = named(located, book)?;
         if several {
             head.extend([words(" on "), Piece::Declared(located.m.subject.data.clone())]);
         }
         rows.push(vec![head, located.cell(book)?]);
     }
-    let caption = vec![words("Accuracy without attack, at the declared decision")];
+    let numbers = plain.iter().any(|l| l.m.metric == "mae");
+    let caption = vec![words(match numbers {
+        true => "Errors without attack, in the unit of the label",
+        false => "Accuracy without attack, at the declared decision",
+    })];
     Ok(table(caption, heads(&["metric", "figure"]), rows))
 }
 
@@ -216,6 +220,9 @@ fn grid(
     sorted.sort_by_key(|l| order(&l.m.metric));
     let column = |l: &Located<'_>| {
         let mut column = vec![title(&l.m.metric)];
+        if let Some(quantile) = l.m.subject.quantile {
+            column.push(Piece::Declared(format!(" {quantile}")));
+        }
         if let (Some(_), Some(class)) = (&l.m.subject.group, &l.m.subject.class) {
             column.extend([words(": "), Piece::Declared(class.clone())]);
         }

@@ -2,7 +2,9 @@
 
 use proofmark_schema::measurement::Quantity;
 use proofmark_schema::plan::{Plan, ProbeKind};
-use proofmark_schema::system::{Access, ModelAsset, Norm, Scale, Threat};
+use proofmark_schema::system::{
+    Access, Direction, ModelAsset, Norm, Reference, Scale, Threat, Tolerance,
+};
 
 use super::figures::{Located, located, order, title};
 use super::models::{NO_FIGURE, Shown, named_class, push_once, table};
@@ -24,7 +26,8 @@ pub(super) fn parts(
             continue;
         }
         let Some(threat) = assessment.system.threat_named(name) else { continue };
-        let known = |part: &str| matches!(part, "robustness" | "found_by" | "distance" | "cost");
+        let known =
+            |part: &str| matches!(part, "robustness" | "found_by" | "distance" | "shift" | "cost");
         let figures = shown.take(|l| {
             let subject = &l.m.subject;
             subject.threat.as_deref() == Some(name)
@@ -54,6 +57,7 @@ impl<'a> Context<'a> {
             self.by_budget("Per class under attack", words("class"), &eps, named_class, book)?,
             self.by_budget("Per group under attack", words("group"), &eps, named_group, book)?,
             self.distances(book)?,
+            self.shifts(&eps, book)?,
             self.cost(book)?,
         ];
         Ok(ThreatPart {
@@ -103,8 +107,9 @@ impl<'a> Context<'a> {
         };
         let budget =
             vec![words("budget: "), words(norm), words(", "), words(scale_words(threat.scale))];
-        let goal = match &threat.goal {
-            Some(goal) => vec![
+        let goal = match (&threat.goal, &threat.tolerance) {
+            (None, Some(tolerance)) => self.tolerance(tolerance, book)?,
+            (Some(goal), _) => vec![
                 words("goal: a row of "),
                 Piece::Declared(goal.from.clone()),
                 words(" decided as "),
@@ -114,7 +119,7 @@ impl<'a> Context<'a> {
                      others count as they are",
                 ),
             ],
-            None => vec![words("goal: any wrong decision")],
+            (None, None) => vec![words("goal: any wrong decision")],
         };
         let plan = self.assessment.record.plan.statement.hex();
         let pointer = format!("/predicate/plan/probes/{}/kind/edition", self.place);
@@ -354,6 +359,59 @@ impl<'a> Context<'a> {
         Ok(table(vec![words(caption)], heads(&["of the attackable rows", "distance"]), rows))
     }
 
+    /// When a shift of the answer counts, as declared.
+    fn tolerance(&self, tolerance: &Tolerance, book: &mut FactBook) -> Result<Cell, FactError> {
+        let system = &self.assessment.system;
+        let place = system.threats.iter().position(|t| t.name == self.threat.name);
+        let plan = self.assessment.record.plan.statement.hex();
+        let place = place.unwrap_or_default();
+        let pointer = format!("/predicate/system/threats/{place}/tolerance/size");
+        let id = format!("{}#tolerance", self.probe_id());
+        let size = Piece::Fact(book.fact(&id, &At::new(&plan, pointer), Form::Plain)?);
+        let way = match self.threat.direction.unwrap_or_default() {
+            Direction::Up => "goal: the answer moved up by more than ",
+            Direction::Down => "goal: the answer moved down by more than ",
+            Direction::Either => "goal: the answer moved, either way, by more than ",
+        };
+        let mut goal = match tolerance.relative {
+            true => vec![words(way), words("a share of "), size],
+            false => vec![words(way), size],
+        };
+        let unit = self.data().and_then(|d| system.data_named(d)).and_then(|d| d.unit.clone());
+        if let Some(unit) = unit.filter(|_| !tolerance.relative) {
+            goal.extend([words(" "), Piece::Declared(unit)]);
+        }
+        goal.push(words(match tolerance.from {
+            Reference::Answer => " from the answer without attack",
+            Reference::Label => " from the label",
+        }));
+        goal.push(words("; only rows answered within the tolerance of their label are attacked"));
+        Ok(goal)
+    }
+
+    /// How far answers could be moved, by budget.
+    fn shifts(&self, eps: &[(f64, Fact)], book: &mut FactBook) -> Result<Option<Table>, FactError> {
+        let of = |metric: &str, at: f64| {
+            let here = |l: &&Located<'_>| l.m.metric == metric && l.m.subject.eps == Some(at);
+            self.figures.iter().find(here)
+        };
+        let mut rows = Vec::new();
+        for metric in SHIFTS {
+            if !eps.iter().any(|(at, _)| of(metric, *at).is_some()) {
+                continue;
+            }
+            let mut row = vec![vec![title(metric)]];
+            for (at, _) in eps {
+                row.push(cell(of(metric, *at), book)?);
+            }
+            rows.push(row);
+        }
+        let mut head = heads(&["lower bounds of the worst case"]);
+        head.extend(eps.iter().map(|(_, fact)| vec![words("at "), Piece::Fact(fact.clone())]));
+        let caption = "Largest shift of the answer that was found, of the sampled rows attacked";
+        Ok(table(vec![words(caption)], head, rows))
+    }
+
     fn cost(&self, book: &mut FactBook) -> Result<Option<Table>, FactError> {
         let mut rows = Vec::new();
         for located in self.figures.iter().filter(|l| l.part() == "cost") {
@@ -375,6 +433,7 @@ fn cell(located: Option<&Located<'_>>, book: &mut FactBook) -> Result<Cell, Fact
     }
 }
 
+const SHIFTS: [&str; 3] = ["shift_p50", "shift_p90", "shift_max"];
 const ROBUST: &str = "robust_accuracy";
 const FOUND_BY: &str = "found_by";
 

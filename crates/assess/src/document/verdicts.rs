@@ -108,13 +108,17 @@ impl Facts<'_, '_> {
 }
 
 fn subject(criterion: &Criterion, facts: &mut Facts<'_, '_>) -> Result<Cell, FactError> {
-    let mut cell = vec![
-        title(&criterion.metric),
+    let mut cell = vec![title(&criterion.metric)];
+    if criterion.quantile.is_some() {
+        let quantile = facts.planned("quantile", Form::Plain)?;
+        cell.extend([words(" "), Piece::Fact(quantile)]);
+    }
+    cell.extend([
         words(" of "),
         Piece::Declared(criterion.model.clone()),
         words(" on "),
         Piece::Declared(criterion.data.clone()),
-    ];
+    ]);
     if let Some(threat) = &criterion.threat {
         cell.extend([words(" under "), Piece::Declared(threat.clone())]);
     }

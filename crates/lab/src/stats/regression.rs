@@ -212,6 +212,36 @@ mod tests {
         }
     }
 
+    /// Against scipy: `tests/golden/regression.py` wrote `tests/golden/regression.json`.
+    #[test]
+    fn figures_and_intervals_match_scipy() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/golden/regression.json")).unwrap();
+        let close = |got: f64, want: &serde_json::Value, what: &str| {
+            let Some(want) = want.as_f64() else { return assert_eq!(got, f64::INFINITY, "{what}") };
+            assert!((got - want).abs() <= 1e-8 * (1.0 + want.abs()), "{what}: {got} {want}");
+        };
+        let held = |got: Measured, want: &[serde_json::Value], what: &str| {
+            for (got, want) in
+                [got.value, got.interval.lower, got.interval.upper].into_iter().zip(want)
+            {
+                close(got, want, what);
+            }
+        };
+        for case in golden["cases"].as_array().unwrap() {
+            let errors: Vec<f64> =
+                case["errors"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+            let of = |key: &str| case[key].as_array().unwrap().clone();
+            held(mae(&errors, 0.95).unwrap(), &of("mae"), "mae");
+            held(rmse(&errors, 0.95).unwrap(), &of("rmse"), "rmse");
+            for q in of("quantiles") {
+                let q = q.as_array().unwrap();
+                let got = quantile_error(&errors, q[0].as_f64().unwrap(), 0.95).unwrap();
+                held(got, &q[1..], "quantile");
+            }
+        }
+    }
+
     #[test]
     fn a_sample_without_spread_or_too_small_says_so() {
         assert_eq!(mae(&[1.0], 0.95), None);

@@ -77,6 +77,7 @@ fn violations(data: &LoadedData) -> &[DomainViolation] {
     match &data.rows {
         Rows::Table(table) => &table.violations,
         Rows::Images(images) => &images.violations,
+        Rows::Series(series) => &series.violations,
     }
 }
 
@@ -148,7 +149,7 @@ fn as_json(project: &Project, data: &[LoadedData], bindings: &Bindings) -> Value
         .map(|set| {
             let dialect = match &set.rows {
                 Rows::Table(table) => Some(table.dialect.to_string()),
-                Rows::Images(_) => None,
+                Rows::Images(_) | Rows::Series(_) => None,
             };
             let domain: Vec<Value> = violations(set)
                 .iter()

@@ -226,6 +226,7 @@ fn features(rows: &Rows, row: usize, intake: &proofmark_server::intake::Intake) 
             let name = intake.image().map(|f| f.name.clone()).unwrap_or_default();
             json!({ name: images.image(row) })
         }
+        Rows::Series(series) => json!({ "series": series.window(row) }),
     }
 }
 
@@ -243,6 +244,7 @@ fn whole(rows: &Rows, row: usize) -> Outcome<GuardRows> {
             GuardRows::table(1, table.columns.iter().map(pick).collect())
         }
         Rows::Images(images) => GuardRows::images(1, images.shape, images.image(row).to_vec()),
+        Rows::Series(_) => None,
     };
     made.ok_or_else(|| Failure::new("drill", format!("row {row} is cut short"), ""))
 }

@@ -12,6 +12,7 @@ mod interrupted;
 mod model_run;
 mod onnxruntime;
 mod papers;
+mod regression;
 mod risk;
 mod schemas;
 mod spine;

@@ -68,6 +68,7 @@ impl Setup {
         let policy = parse(&text, None).map_err(fail)?;
         let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let project = Project::load(&base.join(&policy.system))?;
+        project.decides("guard")?;
         let policy = parse(&text, Some(&project.system)).map_err(fail)?;
         let state = State::of(&project);
         Ok(Self { policy, path: path.to_path_buf(), sha256, base, project, state })
@@ -173,10 +174,11 @@ impl Setup {
                 let each = rows.iter().flat_map(|row| images.image(*row).iter().copied());
                 GuardRows::images(rows.len(), images.shape, each.collect())
             }
+            Rows::Series(_) => None,
         };
         let whole = |row: &usize| match &data.rows {
             Rows::Table(table) => table.columns.iter().all(|c| has(c, *row)),
-            Rows::Images(_) => true,
+            Rows::Images(_) | Rows::Series(_) => true,
         };
         let usable: Vec<usize> = (0..data.n()).filter(whole).take(KNOWN_ROWS_MAX).collect();
         Ok(usable.chunks(size).filter_map(batch).collect())

@@ -63,6 +63,8 @@ pub fn of_coordinates(schema: &InputSchema, names: &[String], image: bool) -> Ve
 /// The schema of a training set.
 fn of(system: &System, train: &LoadedData) -> Outcome<InputSchema> {
     let features: Vec<InputFeature> = match &train.rows {
+        // Refused before: see `Project::decides`.
+        Rows::Series(_) => Vec::new(),
         Rows::Table(table) => {
             let read = system.features.iter().filter(|f| f.input);
             read.filter_map(|f| of_column(f, table)).collect()
@@ -146,6 +148,7 @@ fn admitted(schema: &InputSchema, scene: &Scene<'_>) -> Vec<bool> {
             };
             (0..table.n).map(passes).collect()
         }
+        Rows::Series(series) => vec![true; series.n],
         Rows::Images(images) => {
             let pixels = schema.features.first();
             let passes = |row: usize| {

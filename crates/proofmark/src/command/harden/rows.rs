@@ -60,6 +60,7 @@ pub fn build(scene: &Scene<'_>, ground: &Ground<'_>) -> Outcome<Option<Made>> {
     let mut files = match &trained.data().rows {
         Rows::Table(table) => vec![table_file(scene, &trained, table, &moved)?],
         Rows::Images(images) => image_files(scene, &trained, images, &moved)?,
+        Rows::Series(_) => Vec::new(),
     };
     files.push(list(scene, &trained, &moved)?);
     Ok(Some(Made { files, said }))

@@ -25,6 +25,7 @@ use crate::subject::{self, Subject};
 /// The declaration with the flags that change it.
 pub fn project(args: &Args) -> Outcome<Project> {
     let mut project = Project::load(&args.dir)?;
+    project.decides("harden")?;
     if let Some(seed) = args.seed {
         project.system.seed = seed;
     }
