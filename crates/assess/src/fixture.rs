@@ -116,6 +116,7 @@ fn model(name: &str, role: ModelRole) -> ModelAsset {
         expected: (name == "mlp").then(|| "expected.npy".into()),
         expected_data: None,
         input: InputSpec::default(),
+        dump: Default::default(),
     }
 }
 

@@ -7,7 +7,7 @@
 //! [`crate::history`] folds it into [`Seen`]. Called by `assessment`.
 
 use proofmark_schema::plan::{Plan, ProbeKind};
-use proofmark_schema::system::{Criterion, DataAsset, Decision, Feature, InputSpec};
+use proofmark_schema::system::{Criterion, DataAsset, Decision, DumpSpec, Feature, InputSpec};
 use proofmark_schema::system::{ModelAsset, OutputSpec, System, Threat};
 
 use crate::plan::{data_asset, is_robust, model_asset};
@@ -229,9 +229,9 @@ fn features(system: &System) -> &[Feature] {
 fn decision<'a>(
     system: &'a System,
     model: &str,
-) -> Option<(&'a OutputSpec, &'a Decision, &'a InputSpec)> {
-    let ModelAsset { output, decision, input, .. } = system.model_named(model)?;
-    Some((output, decision, input))
+) -> Option<(&'a OutputSpec, &'a Decision, &'a InputSpec, &'a DumpSpec)> {
+    let ModelAsset { output, decision, input, dump, .. } = system.model_named(model)?;
+    Some((output, decision, input, dump))
 }
 
 fn digest_of<'a>(plan: &'a Plan, name: &str) -> Option<&'a str> {

@@ -51,7 +51,7 @@ pub enum LoadError {
     #[error(transparent)]
     Trees(#[from] TreeError),
     #[error(
-        "base margin, objective, classes and columns are said of dumps of trees only; this file \
+        "base margin, objective and classes are said of dumps of trees only; this file \
          holds them itself"
     )]
     Hints,

@@ -9,6 +9,7 @@ pub mod import;
 
 mod check;
 mod eval;
+mod export;
 mod graph;
 mod key;
 mod link;
@@ -21,6 +22,7 @@ use std::fmt;
 pub use check::{COLUMNS_MAX, DEPTH_MAX, OUTPUTS_MAX, TreeError};
 pub(crate) use eval::Sums;
 pub use eval::{Forest, Numbers, Rows};
+pub(crate) use export::exported;
 pub use graph::{FEATURES, LABEL, MARGIN, graph, of_node};
 pub use link::Kind;
 

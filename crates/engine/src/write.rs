@@ -3,6 +3,7 @@
 //! Owns the translation from our graph to the messages of `formats::onnx`. Must never change
 //! what a graph means. Called by the engines that load files and by whoever exports a gradient.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use proofmark_formats::onnx::{
@@ -10,7 +11,8 @@ use proofmark_formats::onnx::{
     NodeProto, OperatorSetId, TensorProto, TypeProto, ValueInfoProto, encode,
 };
 
-use crate::graph::{Attribute, Dim, Graph, Node, ValueInfo};
+use crate::graph::{Attribute, Dim, Graph, Node, OWN, ValueInfo};
+use crate::trees::exported;
 use crate::value::{DType, Value};
 
 /// Why a graph cannot be written.
@@ -34,6 +36,13 @@ pub enum WriteError {
 /// # Errors
 /// [`WriteError`] for a constant that no file can hold.
 pub fn to_onnx(graph: &Graph) -> Result<Vec<u8>, WriteError> {
+    let plain = match graph.nodes.iter().any(|n| n.domain == OWN) {
+        false => Cow::Borrowed(graph),
+        true => Cow::Owned(
+            exported(graph).map_err(|(node, reason)| WriteError::Trees { node, reason })?,
+        ),
+    };
+    let graph = plain.as_ref();
     let mut nodes = graph.nodes.iter().map(node).collect::<Result<Vec<_>, _>>()?;
     tell_apart(&mut nodes);
     let initializers = graph

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use proofmark_engine::model::Model;
+use proofmark_engine::model::{Hints, LoadError, Model};
 use proofmark_formats::sniff::{HEAD_BYTES, Kind, sniff};
 use sha2::{Digest, Sha256};
 
@@ -64,18 +64,28 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// Opens an ONNX file.
+/// Opens a model file of any kind that says everything itself.
 pub fn open_model(path: &Path) -> Outcome<Model> {
+    open_model_with(path, &Hints::default())
+}
+
+/// Opens a model file; `hints` say what a dump of trees leaves open.
+pub fn open_model_with(path: &Path, hints: &Hints) -> Outcome<Model> {
     refuse_pickles(path)?;
     let bytes = read_limited(path, MODEL_BYTES_MAX)?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let externals = |location: &str| read_external(&folder, location);
-    Model::from_onnx(&bytes, &externals).map_err(|error| {
-        Failure::new(
-            "model-unreadable",
-            format!("cannot load `{}`: {error}", path.display()),
-            "export the model again; docs/models.md lists the operators and opsets that are read",
-        )
+    Model::open(&bytes, hints, &externals).map_err(|error| {
+        let help = match error {
+            LoadError::Import(_) | LoadError::Trees(_) | LoadError::Hints => {
+                "docs/trees.md says which files of tree ensembles are read, and what to declare"
+            }
+            _ => {
+                "export the model again; docs/models.md lists the operators and opsets that are read"
+            }
+        };
+        let words = format!("cannot load `{}`: {error}", path.display());
+        Failure::new("model-unreadable", words, help)
     })
 }
 

@@ -12,10 +12,10 @@ use proofmark_engine::value::DType;
 use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::system::{DataAsset, Feature, FeatureKind, ModelAsset, OutputKind};
 
-use crate::assets;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::folder;
 use crate::project::Project;
+use crate::{assets, hints};
 
 /// Rows of a data set.
 pub enum Rows {
@@ -150,7 +150,7 @@ fn of_folder(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
 
 /// Loads a model.
 pub fn model(project: &Project, asset: &ModelAsset) -> Outcome<LoadedModel> {
-    let model = assets::open_model(&project.path(&asset.path))?;
+    let model = assets::open_model_with(&project.path(&asset.path), &hints::declared(asset))?;
     let broken = broken_weights(&model);
     if let Some(first) = broken.first() {
         return Err(Failure::new(

@@ -10,6 +10,7 @@ mod clock;
 mod command;
 mod failure;
 mod folder;
+mod hints;
 mod interrupt;
 mod keyring;
 mod loader;

@@ -408,6 +408,30 @@ pub struct ModelAsset {
     pub expected_data: Option<String>,
     /// How columns or pixels become the input tensor.
     pub input: InputSpec,
+    /// What a dump of trees leaves open.
+    #[serde(default, skip_serializing_if = "DumpSpec::is_empty")]
+    pub dump: DumpSpec,
+}
+
+/// What a dump of trees (XGBoost's `dump_model`) does not hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DumpSpec {
+    /// Margin before the first tree: one, or one per class; nothing declared is 0.
+    #[serde(default)]
+    pub base_margin: Vec<f64>,
+    /// Objective by the library's name, e.g. `binary:logistic`; without it answers are margins.
+    #[serde(default)]
+    pub objective: Option<String>,
+    /// Number of classes.
+    #[serde(default)]
+    pub classes: Option<u64>,
+}
+
+impl DumpSpec {
+    /// Whether nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How data becomes model inputs.

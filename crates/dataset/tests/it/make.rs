@@ -80,6 +80,7 @@ pub fn model() -> ModelAsset {
         expected: None,
         expected_data: None,
         input: InputSpec::default(),
+        dump: Default::default(),
     }
 }
 

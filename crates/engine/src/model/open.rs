@@ -23,8 +23,8 @@ impl Model {
     /// `margin`.
     ///
     /// # Errors
-    /// As [`Model::from_onnx`]; a damaged file; a fact that the file leaves open; hints for a
-    /// file that leaves nothing open.
+    /// As [`Model::from_onnx`]; a damaged file; a fact that the file leaves open; a base margin,
+    /// objective or number of classes for a file that says it itself.
     pub fn open(
         bytes: &[u8],
         hints: &Hints,
@@ -32,7 +32,8 @@ impl Model {
     ) -> Result<Model, LoadError> {
         let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
         let kind = sniff(head, bytes.len() as u64);
-        if kind != Kind::XgboostDump && *hints != Hints::default() {
+        let said = !hints.base_margin.is_empty() || hints.objective.is_some();
+        if kind != Kind::XgboostDump && (said || hints.classes.is_some()) {
             return Err(LoadError::Hints);
         }
         let ensemble = match kind {

@@ -21,6 +21,7 @@ use super::Global;
 use super::model::EngineName;
 use crate::cli::Format;
 use crate::failure::{Failure, OrFail, Outcome};
+use crate::hints::DumpArgs;
 use crate::output::human::{Grid, percent, wrap};
 use crate::progress::Bars;
 use crate::runner::{self, Settings};
@@ -32,9 +33,11 @@ mod declared;
 /// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// ONNX file.
+    /// ONNX file, or tree ensemble of XGBoost, LightGBM or CatBoost.
     #[arg(long)]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub dump: DumpArgs,
     /// Rows: `.csv`, or images and vectors as `.npy`, `.npz`, IDX.
     #[arg(long)]
     pub data: PathBuf,

@@ -1,22 +1,18 @@
 //! `model inspect|run|grad`: look at a model file, run it, differentiate it.
 
+mod inspect;
 mod run;
+mod trees;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 use proofmark_engine::engine::EngineKind;
-use proofmark_engine::graph::{Dim, ValueInfo};
-use proofmark_engine::model::Model;
 use proofmark_engine::pipeline::{LossKind, gradient_of};
 use proofmark_formats::npy::{self, NpyArray, NpyData};
-use serde_json::{Value, json};
 
 use super::Global;
-use crate::cli::Format;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::{arrays, assets, onnxruntime, output};
 
@@ -29,11 +25,8 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum ModelVerb {
-    /// Inputs, outputs, operators, weights and digest.
-    Inspect {
-        /// ONNX file.
-        model: PathBuf,
-    },
+    /// Inputs, outputs, operators or trees, weights and digest.
+    Inspect(inspect::InspectArgs),
     /// Run the model on the rows of a file of any size.
     Run(run::RunArgs),
     /// Gradient of a loss with respect to the float inputs.
@@ -110,7 +103,7 @@ enum LossName {
 /// Runs the verb.
 pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     match &args.verb {
-        ModelVerb::Inspect { model } => inspect(model, global),
+        ModelVerb::Inspect(args) => inspect::run(args, global),
         ModelVerb::Run(args) => args.run(global),
         ModelVerb::Grad { model, input, labels, loss, output, engine } => {
             let kind = match loss {
@@ -121,79 +114,6 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
             grad(model, input, labels, kind, output, engine.ready(global.quiet)?, global)
         }
     }
-}
-
-fn inspect(path: &Path, global: Global) -> Outcome<ExitCode> {
-    let model = assets::open_model(path)?;
-    let graph = model.graph();
-    let mut operators: BTreeMap<String, usize> = BTreeMap::new();
-    for node in &graph.nodes {
-        let domain =
-            if node.domain.is_empty() { String::new() } else { format!("{}.", node.domain) };
-        *operators.entry(format!("{domain}{}", node.op)).or_default() += 1;
-    }
-    let weights: usize = graph.constants.values().map(|v| v.len()).sum();
-    if global.format == Format::Json {
-        let info = |list: &[ValueInfo]| -> Vec<Value> {
-            list.iter().map(|i| json!({"name": i.name, "type": type_of(i)})).collect()
-        };
-        output::json(&json!({
-            "format": "proofmark.model/1", "path": path, "sha256": model.sha256(),
-            "digest": model.digest(), "producer": model.producer(),
-            "ir_version": model.ir_version(), "opsets": graph.opsets,
-            "inputs": info(&graph.inputs), "outputs": info(&graph.outputs),
-            "operators": operators, "constants": weights,
-            "non_finite": model.non_finite_weights(),
-        }));
-    } else {
-        output::data(&inspect_text(&model, &operators, weights));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn inspect_text(model: &Model, operators: &BTreeMap<String, usize>, weights: usize) -> String {
-    let graph = model.graph();
-    let mut text = String::new();
-    let opsets: Vec<String> = graph
-        .opsets
-        .iter()
-        .map(|(domain, v)| format!("{} {v}", if domain.is_empty() { "ai.onnx" } else { domain }))
-        .collect();
-    let _ = writeln!(text, "sha256     {}", model.sha256());
-    let _ = writeln!(text, "producer   {}, IR {}", model.producer(), model.ir_version());
-    let _ = writeln!(text, "opsets     {}", opsets.join(", "));
-    for input in &graph.inputs {
-        let _ = writeln!(text, "input      {}  {}", input.name, type_of(input));
-    }
-    for out in &graph.outputs {
-        let _ = writeln!(text, "output     {}  {}", out.name, type_of(out));
-    }
-    let counted: Vec<String> = operators.iter().map(|(op, n)| format!("{op} {n}")).collect();
-    text.push_str(&output::human::wrap(&counted.join(", "), 80, "           "));
-    let _ = writeln!(text, "constants  {weights} values");
-    for name in model.non_finite_weights() {
-        let _ = writeln!(text, "warning: constant `{name}` holds NaN or infinity");
-    }
-    text
-}
-
-fn type_of(info: &ValueInfo) -> String {
-    let Some(dtype) = info.dtype else { return "map per row".into() };
-    let shape = info.shape.as_ref().map_or_else(
-        || "unknown shape".to_owned(),
-        |dims| {
-            let parts: Vec<String> = dims
-                .iter()
-                .map(|d| match d {
-                    Dim::Fixed(n) => n.to_string(),
-                    Dim::Dynamic(name) if name.is_empty() => "?".into(),
-                    Dim::Dynamic(name) => name.clone(),
-                })
-                .collect();
-            format!("[{}]", parts.join(", "))
-        },
-    );
-    format!("{dtype:?} {shape}").to_lowercase()
 }
 
 fn grad(

@@ -5,12 +5,24 @@
 use super::parse::{check_slug, read_path};
 use super::reader::Section;
 use super::{
-    Decision, InputSpec, Layout, ModelAsset, ModelRole, OutputKind, OutputSpec, SeriesLayout,
+    Decision, DumpSpec, InputSpec, Layout, ModelAsset, ModelRole, OutputKind, OutputSpec,
+    SeriesLayout,
 };
 
 /// Reads one model; what is wrong is reported and left at a neutral value.
 pub(super) fn read(section: &Section<'_>) -> ModelAsset {
-    section.only(&["path", "role", "output", "decision", "expected", "expected_data", "input"]);
+    section.only(&[
+        "path",
+        "role",
+        "output",
+        "decision",
+        "expected",
+        "expected_data",
+        "input",
+        "base_margin",
+        "objective",
+        "classes",
+    ]);
     check_slug(section, "model");
     section.need("path", "path = \"model.onnx\"");
     section.need("role", "role = \"primary\"");
@@ -19,13 +31,14 @@ pub(super) fn read(section: &Section<'_>) -> ModelAsset {
     let kind = output.as_ref().and_then(|o| o.1);
     let model = ModelAsset {
         name: section.name().to_owned(),
-        path: read_path(section, "path", &[".onnx"]).unwrap_or_default(),
+        path: read_path(section, "path", &ENDINGS).unwrap_or_default(),
         role: section.choice("role", &ROLES).unwrap_or(ModelRole::Candidate),
         output: output.map_or_else(neutral, |o| o.0),
         decision: read_decision(section, kind),
         expected: read_path(section, "expected", &[".npy"]),
         expected_data: section.text("expected_data"),
         input: section.section("input").map(|s| read_input(&s)).unwrap_or_default(),
+        dump: read_dump(section),
     };
     if section.has("expected_data") && !section.has("expected") {
         let message =
@@ -35,6 +48,37 @@ pub(super) fn read(section: &Section<'_>) -> ModelAsset {
     }
     model
 }
+
+/// What a dump of trees leaves open; whether the file is one is seen when it is read.
+fn read_dump(section: &Section<'_>) -> DumpSpec {
+    let dump = DumpSpec {
+        base_margin: match section.count("base_margin") {
+            Some(_) => section.numbers("base_margin").unwrap_or_default(),
+            None => section.number("base_margin").into_iter().collect(),
+        },
+        objective: section.text("objective"),
+        classes: section.whole("classes"),
+    };
+    let keys = ["base_margin", "objective", "classes"];
+    if let Some(key) = keys.iter().find(|key| section.has(key))
+        && let Some(path) = section.text("path").filter(|p| !p.to_lowercase().ends_with(".json"))
+    {
+        let message = format!("`{key}` is what a dump of trees leaves open, and `{path}` is none");
+        let help = "remove it; only a dump of XGBoost's trees (`.json`) needs it";
+        section.refuse("not-a-dump", key, message, "said by the file itself", help);
+    }
+    if dump.classes.is_some_and(|n| !CLASSES.contains(&n)) {
+        let message = "`classes` is the number of classes that a dump of trees decides between";
+        let help = format!("write a number from {} to {}", CLASSES.start(), CLASSES.end());
+        section.refuse("classes-out-of-range", "classes", message, "out of range", help);
+    }
+    dump
+}
+
+/// Files that hold models: ONNX; XGBoost (`.json`, `.ubj`), LightGBM (`.txt`), CatBoost (`.json`).
+const ENDINGS: [&str; 5] = [".onnx", ".json", ".ubj", ".txt", ".model"];
+/// Classes of a dump: as many as a classifier in use has.
+const CLASSES: std::ops::RangeInclusive<u64> = 2..=65_536;
 
 fn neutral() -> OutputSpec {
     OutputSpec { name: None, kind: OutputKind::Score, classes: Vec::new(), column: None }

@@ -31,7 +31,7 @@ pub const DATA: &str = "data";
 /// The declaration, and what was assumed.
 pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
     let mut notes = Vec::new();
-    let model = assets::open_model(&args.model)?;
+    let model = assets::open_model_with(&args.model, &args.dump.hints(&args.columns))?;
     let is_table = is_table(&args.data)?;
     scale_fits(args.scale, is_table)?;
     let (features, values, range) = if is_table {
@@ -176,6 +176,7 @@ fn model_asset(args: &Args, classes: &[String], range: Option<[f64; 2]>) -> Outc
         expected: None,
         expected_data: None,
         input: InputSpec { columns: args.columns.clone(), range, ..InputSpec::default() },
+        dump: args.dump.spec(),
     })
 }
 

@@ -25,7 +25,7 @@ use crate::failure::{Failure, OrFail, Outcome};
 use crate::loader::{self, Rows};
 use crate::project::{Project, Refused, refused};
 use crate::state::State;
-use crate::{assets, clock};
+use crate::{assets, clock, hints};
 
 /// A policy with what it names.
 pub struct Setup {
@@ -129,7 +129,7 @@ impl Setup {
         })?;
         let loaded = match file {
             None => loader::model(&self.project, asset)?.model,
-            Some(path) => assets::open_model(path)?,
+            Some(path) => assets::open_model_with(path, &hints::declared(asset))?,
         };
         let digest = loaded.digest();
         let name = format!("model/{}", asset.name);

@@ -14,13 +14,13 @@ use proofmark_schema::plan::Plan;
 use proofmark_schema::system::{DataAsset, DataRole, ModelAsset, ModelRole, System, Threat};
 
 use super::{Args, MeasureName, limits, trees, votes};
-use crate::assets;
 use crate::command::assess;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::loader::{self, LoadedData, LoadedModel};
 use crate::project::Project;
 use crate::runner::Settings;
 use crate::subject::{self, Subject};
+use crate::{assets, hints};
 
 /// The declaration with the flags that change it.
 pub fn project(args: &Args) -> Outcome<Project> {
@@ -200,7 +200,7 @@ impl<'a> Scene<'a> {
         let model = match file {
             Some(file) => {
                 asset.expected = None;
-                let model = assets::open_model(Path::new(file))?;
+                let model = assets::open_model_with(Path::new(file), &hints::declared(declared))?;
                 LoadedModel { asset: asset.clone(), model }
             }
             None => loader::model(self.project, &asset)?,

@@ -109,6 +109,7 @@ pub fn declared(scene: &Scene<'_>, adverse: usize) -> ModelAsset {
         expected: None,
         expected_data: None,
         input: InputSpec::default(),
+        dump: Default::default(),
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::project::Project;
 use crate::state::State;
-use crate::{assets, clock};
+use crate::{assets, clock, hints};
 
 /// Which system, and when.
 #[derive(clap::Args, Clone, Debug)]
@@ -169,7 +169,7 @@ pub fn digests(project: &Project) -> Outcome<Vec<AssetDigest>> {
         }
     }
     for model in &project.system.models {
-        let file = assets::open_model(&project.path(&model.path))?;
+        let file = assets::open_model_with(&project.path(&model.path), &hints::declared(model))?;
         add(format!("model/{}", model.name), file.digest());
         if let Some(expected) = &model.expected {
             add(format!("expected/{}", model.name), assets::sha256(&bytes(expected)?));

@@ -1,0 +1,51 @@
+//! What the user says of a dump of trees, which leaves it open.
+//!
+//! Owns the flags and their road to the engine; a declaration says the same under
+//! `[models.<name>]`. Called by the verbs that take a model file.
+
+use proofmark_engine::model::Hints;
+use proofmark_schema::system::{DumpSpec, ModelAsset};
+
+/// Flags for a dump of XGBoost's trees; a model file of a library says all this itself.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct DumpArgs {
+    /// For a dump of trees: the margin before the first tree, or one per class.
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    pub base_margin: Vec<f64>,
+    /// For a dump of trees: the objective, e.g. `binary:logistic`; without it answers are margins.
+    #[arg(long)]
+    pub objective: Option<String>,
+    /// For a dump of trees: the number of classes.
+    #[arg(long, value_name = "N")]
+    pub dump_classes: Option<u64>,
+}
+
+impl DumpArgs {
+    /// As a declaration has it.
+    pub fn spec(&self) -> DumpSpec {
+        DumpSpec {
+            base_margin: self.base_margin.clone(),
+            objective: self.objective.clone(),
+            classes: self.dump_classes,
+        }
+    }
+    /// For the engine; `columns` are the names of the columns in their order, where known.
+    pub fn hints(&self, columns: &[String]) -> Hints {
+        hints(&self.spec(), columns)
+    }
+}
+
+/// What a declaration says of a dump. Names are used where the dump names features.
+pub fn declared(asset: &ModelAsset) -> Hints {
+    hints(&asset.dump, &asset.input.columns)
+}
+
+fn hints(spec: &DumpSpec, columns: &[String]) -> Hints {
+    Hints {
+        base_margin: spec.base_margin.clone(),
+        objective: spec.objective.clone(),
+        classes: spec.classes.and_then(|n| usize::try_from(n).ok()),
+        names: columns.to_vec(),
+        columns: (!columns.is_empty()).then_some(columns.len()),
+    }
+}
