@@ -11,6 +11,7 @@ mod hostile;
 mod nested;
 mod pipeline;
 mod quantised;
+mod trees;
 mod zoo;
 
 use proofmark_engine::engine::EngineKind;
