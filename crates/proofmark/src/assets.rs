@@ -78,7 +78,7 @@ pub fn open_model_with(path: &Path, hints: &Hints) -> Outcome<Model> {
     Model::open(&bytes, hints, &externals).map_err(|error| {
         let help = match error {
             LoadError::Import(_) | LoadError::Trees(_) | LoadError::Hints => {
-                "docs/trees.md says which files of tree ensembles are read, and what to declare"
+                "docs/tree-files.md says which files of tree ensembles are read, and what to declare"
             }
             _ => {
                 "export the model again; docs/models.md lists the operators and opsets that are read"

@@ -1,9 +1,10 @@
-//! What the user says of a dump of trees, which leaves it open.
+//! What the user says of files that leave it open: dumps of trees, rows of libsvm.
 //!
 //! Owns the flags and their road to the engine; a declaration says the same under
 //! `[models.<name>]`. Called by the verbs that take a model file.
 
 use proofmark_engine::model::Hints;
+use proofmark_formats::libsvm;
 use proofmark_schema::system::{DumpSpec, ModelAsset};
 
 /// Flags for a dump of XGBoost's trees; a model file of a library says all this itself.
@@ -47,5 +48,56 @@ fn hints(spec: &DumpSpec, columns: &[String]) -> Hints {
         classes: spec.classes.and_then(|n| usize::try_from(n).ok()),
         names: columns.to_vec(),
         columns: (!columns.is_empty()).then_some(columns.len()),
+    }
+}
+
+/// Flags for rows in the format of libsvm, which does not say these things itself.
+#[derive(clap::Args, Debug, Clone, Copy, Default)]
+pub struct LibsvmArgs {
+    /// For rows of libsvm: whether indices count from 0 or 1; needed where the file does not
+    /// settle it.
+    #[arg(long, value_enum)]
+    libsvm_index: Option<IndexName>,
+    /// For rows of libsvm: what a value stands for that a row leaves out.
+    #[arg(long, value_enum)]
+    libsvm_absent: Option<AbsentName>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum IndexName {
+    /// From 0.
+    #[value(name = "0")]
+    Zero,
+    /// From 1.
+    #[value(name = "1")]
+    One,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum AbsentName {
+    /// The number 0.
+    Zero,
+    /// No value.
+    Missing,
+}
+
+impl LibsvmArgs {
+    /// For the reader; `columns` of the model.
+    pub fn options(&self, columns: Option<usize>) -> libsvm::Options {
+        libsvm::Options {
+            index: self.libsvm_index.map(|i| match i {
+                IndexName::Zero => libsvm::Index::Zero,
+                IndexName::One => libsvm::Index::One,
+            }),
+            absent: self.libsvm_absent.map(|a| match a {
+                AbsentName::Zero => libsvm::Absent::Zero,
+                AbsentName::Missing => libsvm::Absent::Missing,
+            }),
+            columns,
+        }
+    }
+    /// Whether anything was said.
+    pub fn said(&self) -> bool {
+        self.libsvm_index.is_some() || self.libsvm_absent.is_some()
     }
 }

@@ -6,8 +6,9 @@ use proofmark_dataset::bind::{self, Binding, InputType, ModelInput, TableOptions
 use proofmark_dataset::images::Images;
 use proofmark_dataset::series::SeriesSet;
 use proofmark_dataset::table::Table;
-use proofmark_engine::graph::{Dim, Graph};
+use proofmark_engine::graph::{Dim, Graph, OWN};
 use proofmark_engine::model::Model;
+use proofmark_engine::trees;
 use proofmark_engine::value::DType;
 use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::system::{DataAsset, Feature, FeatureKind, ModelAsset, OutputKind};
@@ -165,7 +166,49 @@ pub fn model(project: &Project, asset: &ModelAsset) -> Outcome<LoadedModel> {
         ));
     }
     output_is_there(asset, &model)?;
-    Ok(LoadedModel { asset: asset.clone(), model })
+    let mut asset = asset.clone();
+    columns_as_named(&mut asset, &model, &project.system.features)?;
+    Ok(LoadedModel { asset, model })
+}
+
+/// An ensemble whose file names its columns reads them in that order: it need not be declared,
+/// and must not be declared otherwise.
+fn columns_as_named(asset: &mut ModelAsset, model: &Model, features: &[Feature]) -> Outcome<()> {
+    let Some(names) = named_columns(model.graph()) else { return Ok(()) };
+    let columns = &mut asset.input.columns;
+    if columns.is_empty() {
+        if names.iter().all(|name| features.iter().any(|f| f.name == *name)) {
+            *columns = names;
+        }
+        return Ok(());
+    }
+    let sorted = |list: &[String]| {
+        let mut list = list.to_vec();
+        list.sort_unstable();
+        list
+    };
+    if *columns == names || sorted(columns) != sorted(&names) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "column-order",
+        format!(
+            "models.{} (`{}`): `input.columns` has the columns in another order than the file",
+            asset.name, asset.path
+        ),
+        format!("leave it out, or write columns = {names:?}"),
+    ))
+}
+
+/// Names of the columns of the matrix that an ensemble of its own file reads.
+fn named_columns(graph: &Graph) -> Option<Vec<String>> {
+    let node = graph.nodes.iter().find(|n| n.domain == OWN && n.op == "TreeEnsemble")?;
+    let names = &trees::of_node(node, graph)?.names;
+    let input = graph.inputs.iter().find(|i| i.name == trees::FEATURES)?;
+    match input.shape.as_deref()? {
+        [_, Dim::Fixed(width)] => names.get(..*width).filter(|n| !n.is_empty()).map(<[_]>::to_vec),
+        _ => None,
+    }
 }
 
 /// The judged output is one of the model's.

@@ -5,15 +5,20 @@
 //! form is refused.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::ComposeError;
-use crate::graph::{Attribute, Graph, Node};
+use crate::graph::{Attribute, Graph, Node, TREES};
+use crate::trees::{Ensemble, Join};
 use crate::value::{Tensor, Value};
 
 /// Trees of the only ensemble of a graph; `None` without one, or with several.
 pub fn tree_count(graph: &Graph) -> Option<usize> {
     let node = ensemble(graph).ok()?;
-    Some(order(node).ok()?.len())
+    match held(node) {
+        Some(trees) => Some(trees.trees.len()),
+        None => Some(order(node).ok()?.len()),
+    }
 }
 
 /// The graph with the first `keep` trees of its only ensemble, in the order of the file.
@@ -23,6 +28,9 @@ pub fn tree_count(graph: &Graph) -> Option<usize> {
 /// nothing would be left out or kept.
 pub fn first_trees(graph: &Graph, keep: usize) -> Result<Graph, ComposeError> {
     let node = ensemble(graph)?;
+    if let Some(whole) = held(node) {
+        return of_held(graph, whole, keep);
+    }
     let trees = order(node)?;
     if keep == 0 || keep >= trees.len() {
         return refuse(format!("{keep} of {} trees leave nothing to do", trees.len()));
@@ -55,8 +63,45 @@ pub fn first_trees(graph: &Graph, keep: usize) -> Result<Graph, ComposeError> {
     Ok(out)
 }
 
+/// The same for an ensemble of a file of its own, whose form says how trees join.
+fn of_held(graph: &Graph, whole: &Ensemble, keep: usize) -> Result<Graph, ComposeError> {
+    let trees = whole.trees.len();
+    if keep == 0 || keep >= trees {
+        return refuse(format!("{keep} of {trees} trees leave nothing to do"));
+    }
+    let mut cut = whole.clone();
+    cut.trees.truncate(keep);
+    cut.join = match whole.join {
+        Join::Sum => Join::Sum,
+        // Over as many rounds as are left.
+        Join::Average(n) => {
+            let rounds = u64::from(n) * keep as u64 / trees as u64;
+            match u32::try_from(rounds) {
+                Ok(left) if left > 0 && rounds * trees as u64 == u64::from(n) * keep as u64 => {
+                    Join::Average(left)
+                }
+                _ => return refuse(format!("{keep} of {trees} trees are no whole rounds")),
+            }
+        }
+        Join::Min | Join::Max => return refuse("the ensemble takes the extreme of its trees"),
+    };
+    let mut out = graph.clone();
+    if let Some(node) = out.nodes.iter_mut().find(|n| is_ensemble(n)) {
+        node.attributes.insert(TREES.to_string(), Attribute::Trees(Arc::new(cut)));
+    }
+    Ok(out)
+}
+
+/// The ensemble of a file of its own.
+fn held(node: &Node) -> Option<&Ensemble> {
+    match node.attributes.get(TREES) {
+        Some(Attribute::Trees(ensemble)) => Some(ensemble),
+        _ => None,
+    }
+}
+
 fn is_ensemble(node: &Node) -> bool {
-    node.op == "TreeEnsembleClassifier" || node.op == "TreeEnsembleRegressor"
+    held(node).is_some() || ["TreeEnsembleClassifier", "TreeEnsembleRegressor"].contains(&&*node.op)
 }
 
 fn ensemble(graph: &Graph) -> Result<&Node, ComposeError> {

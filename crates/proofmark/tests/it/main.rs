@@ -17,3 +17,4 @@ mod risk;
 mod schemas;
 mod spine;
 mod support;
+mod trees;

@@ -21,6 +21,7 @@ use serde_json::json;
 use super::{EngineName, Global};
 use crate::cli::Format;
 use crate::failure::{Failure, OrFail, Outcome};
+use crate::hints::{DumpArgs, LibsvmArgs};
 use crate::progress::Bars;
 use crate::{assets, interrupt, output};
 
@@ -30,7 +31,7 @@ pub struct RunArgs {
     /// Model file.
     model: PathBuf,
     /// `.npy` for the only input, `.npz` with one array per input, or a table whose columns feed
-    /// the inputs: CSV and the like, Parquet, Arrow IPC, JSON lines (told by their bytes).
+    /// the inputs: CSV and the like, Parquet, Arrow IPC, JSON lines, libsvm (told by their bytes).
     #[arg(long)]
     input: PathBuf,
     /// Where the outputs go: `.npy` for one, `.npz` for several, `.csv` for any number.
@@ -64,6 +65,10 @@ pub struct RunArgs {
     /// Container of the input; told by its bytes by default.
     #[arg(long = "input-format", value_enum)]
     container: Option<ContainerName>,
+    #[command(flatten)]
+    dump: DumpArgs,
+    #[command(flatten)]
+    libsvm: LibsvmArgs,
     /// Threads; one per processor core by default. The answers do not depend on it.
     #[arg(long)]
     threads: Option<usize>,
@@ -97,7 +102,7 @@ enum ContainerName {
 impl RunArgs {
     /// Runs the verb.
     pub fn run(&self, global: Global) -> Outcome<ExitCode> {
-        let model = assets::open_model(&self.model)?;
+        let model = assets::open_model_with(&self.model, &self.dump.hints(&self.columns))?;
         let whole =
             Whole::open(&model, self.engine.ready(global.quiet)?, &self.outputs, width(&model))
                 .or_fail("run", "see `proofmark model inspect` for names and shapes")?;

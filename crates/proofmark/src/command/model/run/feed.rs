@@ -9,18 +9,20 @@ use std::path::Path;
 
 use proofmark_dataset::bind::{self, BoundData, InputType, ModelInput, TableOptions, TableRows};
 use proofmark_dataset::rows::{RawRows, RowStream, StreamOptions, Typing};
-use proofmark_engine::graph::{Graph, ValueInfo};
+use proofmark_engine::graph::{Dim, Graph, ValueInfo};
 use proofmark_engine::model::Model;
 use proofmark_engine::pipeline::rows_of;
 use proofmark_engine::value::{Inputs, Tensor, Value};
-use proofmark_formats::npy::{NpyArray, NpyRows};
+use proofmark_formats::libsvm;
+use proofmark_formats::npy::{NpyArray, NpyData, NpyRows};
+use proofmark_formats::sniff::Kind;
 use proofmark_schema::system::{
     Decision, Feature, FeatureKind, InputSpec, ModelAsset, ModelRole, OutputKind, OutputSpec,
 };
 
 use super::RunArgs;
 use crate::failure::{Failure, OrFail, Outcome};
-use crate::{arrays, loader};
+use crate::{arrays, assets, loader};
 
 /// Rows to come.
 pub struct Feed {
@@ -70,6 +72,9 @@ pub fn open(path: &Path, model: &Model, args: &RunArgs, width: usize) -> Outcome
     if head.starts_with(b"PK") {
         return held(path, graph, width);
     }
+    if args.libsvm.said() || assets::recognise(path)? == Kind::Libsvm {
+        return sparse(path, graph, args, width);
+    }
     if !head.starts_with(b"\x93NUMPY") {
         return table(file, path, graph, args);
     }
@@ -87,7 +92,10 @@ pub fn open(path: &Path, model: &Model, args: &RunArgs, width: usize) -> Outcome
 }
 
 fn held(path: &Path, graph: &Graph, width: usize) -> Outcome<Feed> {
-    let inputs = arrays::inputs(path, graph)?;
+    held_inputs(arrays::inputs(path, graph)?, width)
+}
+
+fn held_inputs(inputs: Inputs, width: usize) -> Outcome<Feed> {
     let rows = inputs.values().filter_map(|v| v.shape().first().copied()).max().unwrap_or(0);
     if rows == 0 || inputs.values().any(|v| v.shape().first() != Some(&rows)) {
         let words = "every input needs the same number of rows, at least one";
@@ -103,6 +111,30 @@ fn held(path: &Path, graph: &Graph, width: usize) -> Outcome<Feed> {
         binder: None,
         source: Source::Held(inputs, 0),
     })
+}
+
+/// Rows of libsvm, written out for the only matrix.
+fn sparse(path: &Path, graph: &Graph, args: &RunArgs, width: usize) -> Outcome<Feed> {
+    let [input] = graph.inputs.as_slice() else {
+        let words = "rows of libsvm feed a model of one matrix";
+        return Err(Failure::new("input", words, "give a table whose columns name the inputs"));
+    };
+    let columns = input.shape.as_ref().and_then(|dims| match dims.as_slice() {
+        [_, Dim::Fixed(n)] => Some(*n),
+        _ => None,
+    });
+    let help = "see `proofmark model run --help` for the flags of libsvm";
+    let bytes = assets::read_data(path)?;
+    let rows = libsvm::read(&bytes, args.libsvm.options(columns)).or_fail("input", help)?;
+    let data = NpyData::F64(rows.dense().or_fail("input", help)?);
+    let array = NpyArray::new(vec![rows.rows(), rows.columns], data).or_fail("input", help)?;
+    let value = arrays::value(array, input.dtype, &input.name)?;
+    let told = format!(
+        "libsvm, {} columns, indices from {}, absent values are {}",
+        rows.columns, rows.index, rows.absent
+    );
+    let feed = held_inputs(Inputs::from([(input.name.clone(), value)]), width)?;
+    Ok(Feed { told, ..feed })
 }
 
 fn table(file: File, path: &Path, graph: &Graph, args: &RunArgs) -> Outcome<Feed> {
@@ -209,6 +241,7 @@ fn listed(columns: Vec<String>) -> ModelAsset {
         expected: None,
         expected_data: None,
         input: InputSpec { columns, ..InputSpec::default() },
+        dump: Default::default(),
     }
 }
 
