@@ -3,10 +3,14 @@
 //! Owns pads, strides, dilations and output sizes. One- and two-dimensional windows are
 //! lifted to three dimensions so that every kernel is written once. Called by `conv` and `pool`.
 
-use super::op::{OpError, Spec, misshapen, wrong};
+use super::op::{ELEMENTS_MAX, OpError, Spec, misshapen, wrong};
 
 /// Spatial dimensions every window is lifted to.
 pub const SPATIAL: usize = 3;
+
+/// Cells of one window: 2048 by 2048, far beyond what is pooled at once; the places of each are
+/// listed.
+const TAPS_MAX: usize = 1 << 22;
 
 /// Attributes of a window as written in the node.
 #[derive(Clone, Debug)]
@@ -60,13 +64,18 @@ impl Window {
         };
         let positive = |name: &str| match spec.sizes(name)? {
             Some(v) if v.contains(&0) => Err(wrong(name, "holds a zero")),
+            Some(v) if v.iter().any(|&n| n > ELEMENTS_MAX) => Err(wrong(name, "is too large")),
             v => Ok(v),
         };
+        let pads = spec.ints("pads")?.map(<[i64]>::to_vec);
+        if pads.iter().flatten().any(|&p| p > ELEMENTS_MAX as i64) {
+            return Err(wrong("pads", "is too large"));
+        }
         Ok(Self {
             kernel: positive("kernel_shape")?,
             strides: positive("strides")?,
             dilations: positive("dilations")?,
-            pads: spec.ints("pads")?.map(<[i64]>::to_vec),
+            pads,
             auto_pad,
             ceil: spec.flag("ceil_mode", false)?,
         })
@@ -76,6 +85,9 @@ impl Window {
     /// convolution's weights.
     pub fn over(&self, shape: &[usize], weight: Option<&[usize]>) -> Result<Geometry, OpError> {
         let mut g = self.lift(shape, weight)?;
+        if g.kernel.iter().try_fold(1usize, |a, &k| a.checked_mul(k)).is_none_or(|n| n > TAPS_MAX) {
+            return Err(wrong("kernel_shape", format!("has more than {TAPS_MAX} cells")));
+        }
         for d in 0..SPATIAL {
             let reach = (g.kernel[d] - 1) * g.dilations[d] + 1;
             self.pad(&mut g, d, reach);

@@ -323,6 +323,20 @@ fn hostile_nodes_are_errors() {
     add("RotaryEmbedding", &["x", "x", "x"], vec![("num_heads", i(3))], vec![]);
     add("RMSNormalization", &["x", "k"], vec![("axis", i(-7)), ("epsilon", f(0.0))], vec![]);
     add("MaxPool", &["x"], vec![("kernel_shape", list(&[i64::MAX]))], vec![]);
+    let (big, huge) = (1 << 27, i64::MAX / 4);
+    for op in ["MaxPool", "AveragePool"] {
+        for with_ in [
+            vec![("kernel_shape", list(&[big, big])), ("pads", list(&[big; 4]))],
+            vec![("kernel_shape", list(&[huge, 2])), ("dilations", list(&[huge, 2]))],
+            vec![("kernel_shape", list(&[1, 1])), ("pads", list(&[huge; 4]))],
+            vec![("kernel_shape", list(&[1, 1])), ("strides", list(&[i64::MAX, 0]))],
+        ] {
+            let plane = TensorProto::from_elements("p", &[4], &Elements::I64(vec![1, 1, 1, 2]));
+            let pool = node("", op, &["plane"], &["y"]);
+            let pool = with_.into_iter().fold(pool, |n, (k, v)| with(n, k, v));
+            cases.push((vec![node("", "Reshape", &["x", "p"], &["plane"]), pool], vec![plane]));
+        }
+    }
     let x = Value::F32(Tensor::new(vec![1, 2], vec![1.0, -2.0]).unwrap());
     let inputs: Inputs = [("x".to_string(), x)].into();
     for (nodes, constants) in cases {

@@ -121,7 +121,7 @@ fn quantised_convolutions_and_pools_of_integers_have_gradients() {
     let kernel = ("kernel_shape", Attribute::Ints(vec![2, 2]));
     let nodes = vec![
         node("QuantizeLinear", &["x", "s", "z"], &["q"], &[]),
-        node("MaxPool", &["q"], &["m"], &[kernel.clone()]),
+        node("MaxPool", &["q"], &["m"], std::slice::from_ref(&kernel)),
         node("QLinearConv", &["m", "s", "z", "w", "ws", "wz", "ys", "yz"], &["p"], &[kernel]),
         node("Reshape", &["p", "flat"], &["r"], &[]),
         node("DequantizeLinear", &["r", "ys", "yz"], &["y"], &[]),

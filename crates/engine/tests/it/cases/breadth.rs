@@ -263,7 +263,8 @@ pub fn equations() -> Vec<Case> {
 
 pub fn transposed() -> Vec<Case> {
     let mut cases = Vec::new();
-    let table: Vec<(&str, [usize; 4], Vec<(&str, Attribute)>)> = vec![
+    type Row<'a> = (&'a str, [usize; 4], Vec<(&'a str, Attribute)>);
+    let table: Vec<Row> = vec![
         ("groups", [4, 2, 3, 3], vec![("group", int(2))]),
         ("groups strided", [4, 2, 3, 3], vec![("group", int(2)), ("strides", list(&[2, 2]))]),
         ("dilated", [4, 3, 2, 2], vec![("dilations", list(&[2, 2]))]),
