@@ -111,7 +111,7 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
                         "check steps, channels and layout in the declaration against the file",
                     )
                 })?);
-                return Ok(LoadedData { asset: asset.clone(), rows, digests });
+                return Ok(LoadedData { asset: asset.clone(), rows, digests, notes: Vec::new() });
             }
             let feature = image_feature(project)?;
             Rows::Images(Images::read(&bytes, &labels, asset, feature).map_err(|e| {

@@ -85,7 +85,7 @@ fn violations(data: &LoadedData) -> &[DomainViolation] {
 fn notes(data: &LoadedData) -> Vec<String> {
     let table = match &data.rows {
         Rows::Table(table) => table.notes.as_slice(),
-        Rows::Images(_) => &[],
+        Rows::Images(_) | Rows::Series(_) => &[],
     };
     table.iter().chain(&data.notes).cloned().collect()
 }
