@@ -1,11 +1,14 @@
 //! The harness disposes: projection, rounding, metering, identity of rows.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::ctx::Silent;
 use crate::decision::Rule;
 use crate::evasion::{Needs, Rank};
+use crate::oracle::{Loss, LossGrad};
 use crate::space::Deployed;
 use crate::toys::{self, case, ctx};
 
@@ -84,6 +87,16 @@ fn whole_shuffled_sharded_and_resumed_runs_give_the_same_bytes() {
             go(&rows, &Done::new())
         });
         assert_eq!(bytes(&whole), bytes(&merge(shards)), "sharded {norm:?}");
+        for hands in [2, 3] {
+            let askers = Mutex::default();
+            let shared = Shared { toy: &toy, hands, askers: &askers };
+            let dealt = Case { oracle: &shared, second: Some(&shared), ..case };
+            let dealt = run(&dealt, &suite, &budgets, &shuffled, &Done::new(), &ctx(), &mut no_one)
+                .unwrap();
+            assert_eq!(bytes(&whole), bytes(&dealt), "{hands} threads {norm:?}");
+            // And this one, for the clean scores and the second opinion.
+            assert_eq!(askers.lock().unwrap().len(), hands + 1);
+        }
         // Resumed from what was written after 40 rows.
         let written: Vec<String> = go(&all[..40], &Done::new())
             .iter()
@@ -95,6 +108,50 @@ fn whole_shuffled_sharded_and_resumed_runs_give_the_same_bytes() {
             .map(|record| (record.point.index as usize, record))
             .collect();
         assert_eq!(bytes(&whole), bytes(&go(&all, &done)), "resumed {norm:?}");
+    }
+}
+
+/// A target that several threads may ask; it notes who asked.
+struct Shared<'a> {
+    toy: &'a toys::Toy,
+    hands: usize,
+    askers: &'a Mutex<BTreeSet<String>>,
+}
+
+impl Oracle for Shared<'_> {
+    fn rows(&self) -> usize {
+        self.toy.rows()
+    }
+    fn dims(&self) -> usize {
+        self.toy.dims()
+    }
+    fn classes(&self) -> usize {
+        self.toy.classes()
+    }
+    fn clean(&self, row: usize) -> &[f32] {
+        self.toy.clean(row)
+    }
+    fn scores(&self, rows: &[usize], x: &[f32]) -> Result<Vec<f32>, OracleError> {
+        self.askers.lock().unwrap().insert(format!("{:?}", std::thread::current().id()));
+        self.toy.scores(rows, x)
+    }
+    fn gradient(&self) -> Result<(), String> {
+        self.toy.gradient()
+    }
+    fn loss_grad(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
+        self.toy.loss_grad(rows, x, labels, loss)
+    }
+    fn threads(&self) -> usize {
+        self.hands
+    }
+    fn alone(&self) -> Option<Box<dyn Oracle + '_>> {
+        Some(Box::new(Shared { toy: self.toy, hands: 1, askers: self.askers }))
     }
 }
 
