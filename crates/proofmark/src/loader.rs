@@ -2,6 +2,8 @@
 //!
 //! Owns the road file → bytes → digest → `dataset`/`engine`. Must never measure.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use proofmark_dataset::bind::{self, Binding, InputType, ModelInput, TableOptions};
 use proofmark_dataset::images::Images;
 use proofmark_dataset::series::SeriesSet;
@@ -78,6 +80,37 @@ pub struct LoadedModel {
     pub asset: ModelAsset,
     /// The file.
     pub model: Model,
+}
+
+/// What was read already: a run asks for its files to digest them, and again to measure.
+#[derive(Default)]
+pub struct Held {
+    data: Mutex<Vec<Arc<LoadedData>>>,
+    models: Mutex<Vec<Arc<LoadedModel>>>,
+}
+
+/// A data set of the project, read once: what is measured are the bytes that were digested.
+pub fn held_data(project: &Project, asset: &DataAsset) -> Outcome<Arc<LoadedData>> {
+    held(&project.held.data, |known| known.asset == *asset, || data(project, asset))
+}
+
+/// A model of the project, read once.
+pub fn held_model(project: &Project, asset: &ModelAsset) -> Outcome<Arc<LoadedModel>> {
+    held(&project.held.models, |known| known.asset == *asset, || model(project, asset))
+}
+
+fn held<T>(
+    list: &Mutex<Vec<Arc<T>>>,
+    is: impl Fn(&T) -> bool,
+    read: impl FnOnce() -> Outcome<T>,
+) -> Outcome<Arc<T>> {
+    let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = list.iter().find(|known| is(known)) {
+        return Ok(Arc::clone(known));
+    }
+    let fresh = Arc::new(read()?);
+    list.push(Arc::clone(&fresh));
+    Ok(fresh)
 }
 
 /// Loads a data set.
@@ -368,12 +401,12 @@ pub fn digests(project: &Project) -> Outcome<Vec<AssetDigest>> {
     let mut list = vec![project.digest()];
     let mut sets = Vec::new();
     for asset in &project.system.data {
-        let set = data(project, asset)?;
+        let set = held_data(project, asset)?;
         list.extend(set.digests.iter().cloned());
         sets.push(set);
     }
     for asset in &project.system.models {
-        let model = model(project, asset)?;
+        let model = held_model(project, asset)?;
         for set in &sets {
             bind(project, set, &model)?;
         }

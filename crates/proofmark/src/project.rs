@@ -11,6 +11,7 @@ use proofmark_schema::system::{self, System};
 
 use crate::assets;
 use crate::failure::{Failure, Outcome};
+use crate::loader::Held;
 use crate::onnxruntime;
 
 /// A declared system and where it lies.
@@ -21,6 +22,8 @@ pub struct Project {
     pub system: System,
     /// Digest of the declaration file.
     pub sha256: String,
+    /// What was read already.
+    pub held: Held,
 }
 
 impl Project {
@@ -63,7 +66,9 @@ impl Project {
             )
         })?;
         match system::parse(&text) {
-            Ok(system) => Ok(Self { dir: dir.to_path_buf(), system, sha256 }),
+            Ok(system) => {
+                Ok(Self { dir: dir.to_path_buf(), system, sha256, held: Held::default() })
+            }
             Err(diagnostics) => Err(refused(&file, &text, &diagnostics, &REFUSED)),
         }
     }

@@ -34,7 +34,7 @@ use crate::runner::Settings;
 /// A model on a data set.
 pub struct Subject {
     model: String,
-    data: LoadedData,
+    data: Arc<LoadedData>,
     binding: Binding,
     deviations: BTreeMap<String, f64>,
     digests: Vec<AssetDigest>,
@@ -277,13 +277,13 @@ fn load(project: &Project, model: &str, data: &str, settings: Settings) -> Outco
             "run `proofmark check`",
         ));
     };
-    load_model(project, loader::model(project, asset)?, data, settings)
+    load_model(project, loader::held_model(project, asset)?.as_ref(), data, settings)
 }
 
 /// The subject of a model at hand, declared or made from declared ones.
 pub fn load_model(
     project: &Project,
-    model: LoadedModel,
+    model: &LoadedModel,
     data: &str,
     settings: Settings,
 ) -> Outcome<Subject> {
@@ -295,8 +295,8 @@ pub fn load_model(
         ));
     };
     let asset = &model.asset.clone();
-    let data = loader::data(project, set)?;
-    let binding = loader::bind(project, &data, &model)?;
+    let data = loader::held_data(project, set)?;
+    let binding = loader::bind(project, &data, model)?;
     let classes = set.classes.clone();
     let open = |engine: EngineKind| {
         let options = TargetOptions { engine, threads: settings.threads };
@@ -317,7 +317,7 @@ pub fn load_model(
     };
     let mut subject = Subject {
         model: asset.name.clone(),
-        expected: expected(project, &model, &data, &target)?,
+        expected: expected(project, model, &data, &target)?,
         deviations: deviations(project, &data)?,
         engine: target.engine(),
         setup: Vec::new(),
@@ -332,7 +332,7 @@ pub fn load_model(
         groups,
         notes,
     };
-    subject.setup = examine(project, &subject, &model, settings)?;
+    subject.setup = examine(project, &subject, model, settings)?;
     Ok(subject)
 }
 
@@ -380,7 +380,7 @@ fn notes(project: &Project, target: &Target, data: &LoadedData) -> Outcome<Vec<S
     }
     let train = project.system.data.iter().find(|d| d.role == DataRole::Train);
     if let Some(train) = train.filter(|t| t.name != data.asset.name) {
-        let train = loader::data(project, train)?;
+        let train = loader::held_data(project, train)?;
         let shared = digest::overlap(rows, digested(&train)).rows.len();
         if shared > 0 {
             notes.push(format!(
@@ -446,8 +446,8 @@ fn deviations(project: &Project, data: &LoadedData) -> Outcome<BTreeMap<String, 
         return Ok(BTreeMap::new());
     }
     let train = project.system.data.iter().find(|d| d.role == DataRole::Train);
-    let loaded = train.map(|asset| loader::data(project, asset)).transpose()?;
-    let table = match &loaded.as_ref().unwrap_or(data).rows {
+    let loaded = train.map(|asset| loader::held_data(project, asset)).transpose()?;
+    let table = match &loaded.as_deref().unwrap_or(data).rows {
         Rows::Table(table) => table,
         Rows::Images(_) => return Ok(BTreeMap::new()),
         Rows::Series(series) => {

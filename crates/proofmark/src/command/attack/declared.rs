@@ -86,6 +86,7 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         dir: std::path::PathBuf::new(),
         system,
         sha256: assets::sha256(b"no declaration"),
+        held: loader::Held::default(),
     };
     let kind = output_kind(args, &project, &model, &mut notes)?;
     for asset in &mut project.system.models {

@@ -47,8 +47,8 @@ pub fn build(scene: &Scene<'_>, ground: &Ground<'_>) -> Outcome<Option<Made>> {
     let Some(train) = scene.train.as_ref().filter(|_| taken) else { return Ok(None) };
     output::note(ground.quiet, &format!("training rows of data.{} under attack", train.asset.name));
     ground.bars.begin("training rows");
-    let model = loader::model(scene.project, &scene.primary_asset)?;
-    let trained = subject::load_model(scene.project, model, &train.asset.name, scene.settings)?;
+    let model = loader::held_model(scene.project, &scene.primary_asset)?;
+    let trained = subject::load_model(scene.project, &model, &train.asset.name, scene.settings)?;
     let moved = attack(scene, ground, &trained);
     ground.bars.end();
     let moved = moved?;

@@ -101,7 +101,8 @@ impl<'a> Scene<'a> {
         let plan = assess::plan(project)?;
         let rows = data.name.clone();
         let load = |asset: &ModelAsset| -> Outcome<Subject> {
-            subject::load_model(project, loader::model(project, asset)?, &rows, settings)
+            let model = loader::held_model(project, asset)?;
+            subject::load_model(project, &model, &rows, settings)
         };
         let primary = load(&asset)?;
         let criterion = target::criterion(threat.goal.as_ref(), &data.classes)
@@ -172,7 +173,7 @@ impl<'a> Scene<'a> {
     /// A model made here, bound to the measured data.
     pub fn made(&self, asset: &ModelAsset, bytes: &[u8]) -> Outcome<Subject> {
         let model = LoadedModel { asset: asset.clone(), model: reload(bytes)? };
-        subject::load_model(self.project, model, &self.data.name, self.settings)
+        subject::load_model(self.project, &model, &self.data.name, self.settings)
     }
 
     fn retrained(&self, wanted: &str) -> Outcome<StandIn> {
@@ -205,7 +206,7 @@ impl<'a> Scene<'a> {
             }
             None => loader::model(self.project, &asset)?,
         };
-        let subject = subject::load_model(self.project, model, &self.data.name, self.settings)?;
+        let subject = subject::load_model(self.project, &model, &self.data.name, self.settings)?;
         Ok(StandIn { subject, asset })
     }
 
