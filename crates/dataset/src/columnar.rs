@@ -155,7 +155,7 @@ pub fn read(
     })?;
     let mut whole: Option<Frame> = None;
     let mut held = 0;
-    while let Some(mut frame) = batches.next()? {
+    while let Some(mut frame) = batches.advance()? {
         let left = limit - whole.as_ref().map_or(0, |w| w.n);
         frame.truncate(left);
         held += frame.weight();
@@ -212,7 +212,7 @@ impl Batches {
     ///
     /// # Errors
     /// See [`ColumnarError`].
-    pub fn next(&mut self) -> Result<Option<Frame>, ColumnarError> {
+    pub fn advance(&mut self) -> Result<Option<Frame>, ColumnarError> {
         guarded(self.format, || (self.next)())
     }
 }

@@ -197,7 +197,7 @@ impl RowStream {
     ///
     /// # Errors
     /// See [`StreamError`].
-    pub fn next(&mut self) -> Result<Option<RawRows>, StreamError> {
+    pub fn advance(&mut self) -> Result<Option<RawRows>, StreamError> {
         match &mut self.source {
             Source::Text(text) => {
                 let (rows, lines) = text.next(BATCH_ROWS)?;
@@ -205,7 +205,7 @@ impl RowStream {
                 Ok((!lines.is_empty()).then_some(RawRows { cells, lines }))
             }
             Source::Typed { batches, row } => loop {
-                let Some(frame) = batches.next()? else { return Ok(None) };
+                let Some(frame) = batches.advance()? else { return Ok(None) };
                 if frame.n == 0 {
                     continue;
                 }
@@ -307,7 +307,7 @@ impl Typing {
         lines: &[u64],
     ) -> Result<Cells, StreamError> {
         let missing = |text: &str| self.missing.iter().any(|m| m == text);
-        let fields = fields.map(|field| field.filter(|f| !missing(f))).enumerate();
+        let fields = fields.map(|field| field.filter(|f| !missing(f)));
         let Numbers { decimal, thousands } = self.numbers;
         match feature.kind {
             FeatureKind::Number | FeatureKind::Integer => {
@@ -319,7 +319,7 @@ impl Typing {
                     };
                     parsed.ok_or_else(|| wrong(feature, lines, row, text, "a number"))
                 };
-                fields.map(number).collect::<Result<_, _>>().map(Cells::Numbers)
+                fields.enumerate().map(number).collect::<Result<_, _>>().map(Cells::Numbers)
             }
             FeatureKind::Boolean => {
                 let truth = |(row, field): (usize, Option<&str>)| {
@@ -333,9 +333,9 @@ impl Typing {
                     };
                     Ok(feature.values.get(usize::from(truth)).cloned())
                 };
-                fields.map(truth).collect::<Result<_, _>>().map(Cells::Texts)
+                fields.enumerate().map(truth).collect::<Result<_, _>>().map(Cells::Texts)
             }
-            _ => Ok(Cells::Texts(fields.map(|(_, field)| field.map(str::to_owned)).collect())),
+            _ => Ok(Cells::Texts(fields.map(|field| field.map(str::to_owned)).collect())),
         }
     }
 }

@@ -132,6 +132,11 @@ enum Evidence {
 }
 
 fn evidence(field: &str) -> Option<Evidence> {
+    let blank = |c: char| is_mark(c, ' ') || is_mark(c, '\'');
+    if field.contains(blank) {
+        // Blanks and apostrophes group thousands only: what they leave tells the decimal mark.
+        return evidence(&field.replace(blank, "")).filter(|_| looks_numeric(field));
+    }
     let mark = field.find([',', '.'])?;
     let dot = field.get(mark..).is_some_and(|f| f.starts_with('.'));
     let (own, other) = if dot { ('.', ',') } else { (',', '.') };

@@ -73,7 +73,7 @@ fn streams_give_the_rows_of_the_whole_file() {
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         let typing = stream.typing(&german(), &options.missing).unwrap();
         let mut n = 0;
-        while let Some(rows) = stream.next().unwrap() {
+        while let Some(rows) = stream.advance().unwrap() {
             for (got, want) in typing.columns(&rows).unwrap().iter().zip(&want.columns) {
                 assert_eq!(got.name, want.name, "{name}");
                 match (&got.cells, &want.cells) {

@@ -285,7 +285,7 @@ impl Feed {
                 Ok(Some(Batch::Bound(part)))
             }
             Source::Table(stream) => {
-                let rows = stream.next().or_fail("input", "mend the row, or leave it out")?;
+                let rows = stream.advance().or_fail("input", "mend the row, or leave it out")?;
                 Ok(rows.map(Batch::Rows))
             }
         }
