@@ -59,6 +59,17 @@ pub fn recognise(path: &Path) -> Outcome<Kind> {
     Ok(sniff(&head, length))
 }
 
+/// Whether a file of that kind is a table in a typed container (Parquet, Arrow IPC, JSON lines).
+pub fn is_typed_table(path: &Path, kind: &Kind) -> Outcome<bool> {
+    if !matches!(kind, Kind::Unknown | Kind::Json | Kind::Text | Kind::Table { .. }) {
+        return Ok(false);
+    }
+    let mut head = Vec::new();
+    let file = File::open(path).or_fail("unreadable", "check its permissions")?;
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head).or_fail("unreadable", "")?;
+    Ok(matches!(proofmark_dataset::columnar::container(&head, None), Ok(Some(_))))
+}
+
 /// SHA-256, hex.
 pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))

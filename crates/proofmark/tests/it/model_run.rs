@@ -108,7 +108,7 @@ fn bad_rows_leave_the_old_output_alone() {
     fs::write(scratch.path("o.csv"), "old").expect("write");
     for (name, table, more, code, words) in [
         ("text", "a;b\n1;2\nmany;3\n", &[][..], "input", "line 3, column `a`: `many`"),
-        ("ragged", "a;b\n1;2\n1;2;3\n", &[][..], "input", "line 3: 3 fields"),
+        ("ragged", "a;b\n1;2\n1;2;3\n", &[][..], "input", "line 3 has 3 fields"),
         ("too wide", "a;b;c\n1;2;3\n", &[][..], "binding", "reads 2 columns, the file gives 3"),
         ("unknown", "a;b\n1;2\n", &["--columns", "a,z"][..], "binding", "no column `z`"),
         ("no rows", "a;b\n", &[][..], "input", "no data row"),

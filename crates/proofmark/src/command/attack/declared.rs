@@ -440,7 +440,8 @@ fn flat_or_images(data: &[u8], labels: &[u8]) -> Outcome<FoundImages> {
 }
 
 fn is_table(path: &Path) -> Outcome<bool> {
-    Ok(matches!(assets::recognise(path)?, Kind::Table { .. } | Kind::Text))
+    let kind = assets::recognise(path)?;
+    Ok(matches!(kind, Kind::Table { .. } | Kind::Text) || assets::is_typed_table(path, &kind)?)
 }
 
 fn absolute(path: &Path) -> Outcome<String> {

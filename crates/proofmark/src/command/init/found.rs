@@ -41,7 +41,7 @@ pub fn survey(dir: &Path, files: &[PathBuf]) -> Outcome<Found> {
                 Ok(model) => found.template.models.push(model),
                 Err(failure) => found.notes.push(format!("skipped `{name}`: {}", failure.message)),
             },
-            Kind::Table { .. } if !is_prose(path) => match table(path) {
+            kind if is_rows(path, kind)? => match table(path) {
                 Ok(table) => found.template.data.push(FoundData {
                     path: name,
                     table: Some(table),
@@ -129,6 +129,12 @@ fn array(path: &Path) -> Outcome<NpyArray> {
         return npy::read(&bytes).or_fail("array", "");
     }
     idx::read(&bytes, IDX_BYTES_MAX).or_fail("array", "")
+}
+
+/// Whether a file holds rows of a table, in whatever container.
+fn is_rows(path: &Path, kind: &Kind) -> Outcome<bool> {
+    let text = matches!(kind, Kind::Table { .. });
+    Ok(!is_prose(path) && (text || assets::is_typed_table(path, kind)?))
 }
 
 /// Scripts and notes can look like rows of text.
