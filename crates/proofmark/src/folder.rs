@@ -3,6 +3,7 @@
 //! Owns every walk through a data folder. Must never follow a link, nor leave the folder. Called
 //! by the loader and wherever assets are digested.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use proofmark_dataset::folder::{self, Gather};
@@ -14,12 +15,13 @@ use crate::assets;
 use crate::failure::{Failure, Outcome};
 use crate::project::Project;
 
-/// Reads the images of a data set; gives also what was not applied to them, in words.
+/// Reads the images of a data set; gives also what was not applied to them, in words, and the
+/// digest of the folder, made of the very bytes that were decoded.
 pub fn images(
     project: &Project,
     asset: &DataAsset,
     feature: &Feature,
-) -> Outcome<(Images, Vec<String>)> {
+) -> Outcome<(Images, Vec<String>, String)> {
     let unreadable = |e: folder::FolderError| {
         Failure::new(
             "data-unreadable",
@@ -33,23 +35,34 @@ pub fn images(
     let names = files(&root, asset)?;
     let entries = folder::entries(&names, list.as_deref(), asset).map_err(unreadable)?;
     let mut gather = Gather::begin(asset, feature, entries.len()).map_err(unreadable)?;
+    let mut digests = BTreeMap::new();
     for entry in &entries {
         let bytes = assets::read_limited(&root.join(&entry.name), IMAGE_BYTES_MAX)?;
+        digests.insert(entry.name.clone(), assets::sha256(&bytes));
         gather.push(entry, &bytes).map_err(unreadable)?;
     }
-    Ok(gather.finish())
+    let (images, notes) = gather.finish();
+    Ok((images, notes, over(&root, &names, digests)?))
 }
 
 /// SHA-256 over the names of all files, sorted, each with the SHA-256 of its content:
 /// `name NUL digest-in-hex LF`.
 pub fn digest(project: &Project, asset: &DataAsset) -> Outcome<String> {
     let root = project.path(&asset.path);
+    over(&root, &files(&root, asset)?, BTreeMap::new())
+}
+
+/// The digest over all files, of which some may be digested already.
+fn over(root: &Path, names: &[String], known: BTreeMap<String, String>) -> Outcome<String> {
     let mut whole = Sha256::new();
-    for name in files(&root, asset)? {
-        let bytes = assets::read_limited(&root.join(&name), IMAGE_BYTES_MAX)?;
+    for name in names {
+        let sha256 = match known.get(name) {
+            Some(sha256) => sha256.clone(),
+            None => assets::sha256(&assets::read_limited(&root.join(name), IMAGE_BYTES_MAX)?),
+        };
         whole.update(name.as_bytes());
         whole.update([0]);
-        whole.update(assets::sha256(&bytes).as_bytes());
+        whole.update(sha256.as_bytes());
         whole.update(b"\n");
     }
     Ok(hex::encode(whole.finalize()))

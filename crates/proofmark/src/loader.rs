@@ -169,11 +169,8 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
 
 fn of_folder(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
     let feature = image_feature(project)?;
-    let (images, notes) = folder::images(project, asset, feature)?;
-    let mut digests = vec![AssetDigest {
-        name: format!("data/{}", asset.name),
-        sha256: folder::digest(project, asset)?,
-    }];
+    let (images, notes, sha256) = folder::images(project, asset, feature)?;
+    let mut digests = vec![AssetDigest { name: format!("data/{}", asset.name), sha256 }];
     if let Some(path) = &asset.labels {
         let bytes = assets::read_data(&project.path(path))?;
         let name = format!("data/{}/labels", asset.name);
