@@ -39,8 +39,8 @@ pub fn graph(ensemble: Ensemble) -> Result<Graph, TreeError> {
         Arithmetic::F32 | Arithmetic::Mixed => DType::F32,
         Arithmetic::F64 => DType::F64,
     };
-    let mut graph = Graph::default();
-    graph.opsets = [("", 18), (ML, 4), (OWN, 1)].map(|(d, v)| (d.to_string(), v)).into();
+    let opsets = [("", 18), (ML, 4), (OWN, 1)].map(|(d, v)| (d.to_string(), v)).into();
+    let mut graph = Graph { opsets, ..Graph::default() };
     let mut parts = Vec::new();
     if numbers > 0 || texts.is_empty() {
         graph.inputs.push(matrix(FEATURES, dtype, numbers));

@@ -224,14 +224,17 @@ fn span(output: &Output, first: usize, i: usize, outputs: usize) -> Option<(u32,
     Some((u32::try_from(first + from).ok()?, u32::try_from(first + to).ok()?))
 }
 
+/// All cuts of a feature, ascending, with its first source; by feature and whether zero is missing.
+type Cuts<K> = BTreeMap<(u32, bool), (Vec<K>, usize)>;
+/// The column of a question that stands alone.
+type Singles<K> = HashMap<(u32, bool, Single<K>, bool), u16>;
+
 /// Columns of ranks as they are handed out.
 struct Columns<F: Feature> {
     width: usize,
     sources: Vec<Source<F::Key>>,
-    /// All cuts of a feature, ascending, with its first source.
-    cuts: BTreeMap<(u32, bool), (Vec<F::Key>, usize)>,
-    /// Columns of single questions.
-    single: HashMap<(u32, bool, Single<F::Key>, bool), u16>,
+    cuts: Cuts<F::Key>,
+    single: Singles<F::Key>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -242,7 +245,7 @@ enum Single<K> {
 
 impl<F: Feature> Columns<F> {
     fn new(e: &Ensemble) -> Option<Self> {
-        let mut cuts: BTreeMap<(u32, bool), (Vec<F::Key>, usize)> = BTreeMap::new();
+        let mut cuts: Cuts<F::Key> = BTreeMap::new();
         for b in e.trees.iter().flat_map(|t| &t.branches) {
             let ask = ask::<F>(b);
             if let Question::AtMost(key) = ask.what {

@@ -125,7 +125,8 @@ fn more_thresholds_than_a_column_holds_are_told_apart() {
 fn what_is_no_ensemble_is_refused_and_its_twin_is_not() {
     let good = || stump(Test::AtMost(1.0), Missing::No);
     assert!(good().compile().is_ok());
-    let spoil: &[(&str, fn(&mut Ensemble))] = &[
+    type Spoil = fn(&mut Ensemble);
+    let spoil: &[(&str, Spoil)] = &[
         ("branch 0 twice", |e| e.trees[0].branches[0].yes = branch(0)),
         ("names branch 7 of 1", |e| e.trees[0].branches[0].no = branch(7)),
         ("names leaf 2 of 2", |e| e.trees[0].root = leaf(2)),

@@ -273,7 +273,7 @@ fn access_is_held_by_the_handle() {
     let mut arena =
         Arena::new(&case, &clean, &liar, 0.1, 0, vec![Seat::new(0, labels[0], 0, 0)], &context);
     assert!(matches!(arena.scores(&[0], &[0.0; 2]), Err(ArenaError::Access { .. })));
-    let slopes = arena.slopes(&[0], &[0.0; 2], crate::oracle::Loss::Margin);
+    let slopes = arena.slopes(&[0], &[0.0; 2], Loss::Margin);
     assert!(matches!(slopes, Err(ArenaError::Access { .. })));
     let replies = arena.ask(&[0], &[0.0; 2], Reach::Ball).unwrap();
     assert_eq!(replies, vec![Reply::Standing { margin: None }]);

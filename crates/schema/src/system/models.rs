@@ -184,7 +184,10 @@ const OUTPUTS: [(&str, OutputKind); 5] = [
     ("label", OutputKind::Label),
     ("value", OutputKind::Value),
 ];
-const LAYOUTS: [(&str, (Option<Layout>, Option<SeriesLayout>)); 4] = [
+/// The axis order of images, or of series.
+type AnyLayout = (Option<Layout>, Option<SeriesLayout>);
+
+const LAYOUTS: [(&str, AnyLayout); 4] = [
     ("nchw", (Some(Layout::Nchw), None)),
     ("nhwc", (Some(Layout::Nhwc), None)),
     ("steps-channels", (None, Some(SeriesLayout::StepsChannels))),

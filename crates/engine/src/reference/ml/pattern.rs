@@ -98,10 +98,9 @@ fn cause(error: &dyn std::error::Error) -> String {
 /// One letter after the other with at most one greedy repetition of single letters: there the
 /// first match in order of preference is the longest.
 fn first_is_longest(hir: &Hir) -> bool {
-    let single = |h: &Hir| match h.kind() {
-        HirKind::Class(_) | HirKind::Look(_) | HirKind::Empty => true,
-        HirKind::Literal(_) => true,
-        _ => false,
+    let single = |h: &Hir| {
+        let kind = h.kind();
+        matches!(kind, HirKind::Class(_) | HirKind::Look(_) | HirKind::Empty | HirKind::Literal(_))
     };
     let repeated = |h: &Hir| match h.kind() {
         HirKind::Repetition(r) => r.greedy && matches!(r.sub.kind(), HirKind::Class(_)),

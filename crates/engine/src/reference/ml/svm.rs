@@ -257,7 +257,7 @@ fn of_pairs(
 /// Without vectors the coefficients are one hyperplane per class, with one offset for all.
 fn of_classes(coefficients: &[f32], rho: &[f32], classes: usize) -> Result<Machine, OpError> {
     let Some(&offset) = rho.first() else { return Err(wrong("rho", "is missing")) };
-    if classes == 0 || coefficients.len() % classes != 0 {
+    if classes == 0 || !coefficients.len().is_multiple_of(classes) {
         return Err(wrong("coefficients", format!("does not fit {classes} classes")));
     }
     let mut weights = vec![0.0; volume(&[classes, classes])?];
@@ -328,7 +328,7 @@ fn classify<T: Float>(
         }
         out.append(&mut given);
     }
-    let width = if n == 0 { c.classes } else { out.len() / n };
+    let width = out.len().checked_div(n).unwrap_or(c.classes);
     Ok((chosen, tensor(vec![n, width], out)?))
 }
 
