@@ -12,6 +12,7 @@ mod nested;
 mod pipeline;
 mod quantised;
 mod trees;
+mod special;
 mod zoo;
 
 use proofmark_engine::engine::EngineKind;

@@ -8,6 +8,8 @@ mod cases;
 mod forward;
 mod library;
 mod programs;
+#[path = "../it/special.rs"]
+mod special;
 mod vnn;
 #[path = "../it/zoo.rs"]
 mod zoo;
