@@ -2,22 +2,24 @@
 //! and `auto` prefers it from then on. Skipped aloud without a library: `PROOFMARK_ONNXRUNTIME`
 //! names its file. With `PROOFMARK_REQUIRE_TOOLS` it must be there.
 
-#[path = "../it/cases.rs"]
-mod cases;
-#[path = "../it/forward.rs"]
-mod forward;
+/// What the other binary runs on the embedded engines.
+#[path = "../it"]
+mod it {
+    pub mod cases;
+    pub mod forward;
+    mod special;
+    mod zoo;
+}
 mod library;
 mod programs;
-#[path = "../it/special.rs"]
-mod special;
 mod vnn;
-#[path = "../it/zoo.rs"]
-mod zoo;
 
 use std::path::PathBuf;
 
 use proofmark_engine::engine::EngineKind;
 use proofmark_engine::onnxruntime;
+
+use it::{cases, forward};
 
 /// What the zoo is run on here.
 const ENGINES: [EngineKind; 1] = [EngineKind::OnnxRuntime];
