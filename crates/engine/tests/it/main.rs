@@ -11,8 +11,8 @@ mod hostile;
 mod nested;
 mod pipeline;
 mod quantised;
-mod trees;
 mod special;
+mod trees;
 mod zoo;
 
 use proofmark_engine::engine::EngineKind;
