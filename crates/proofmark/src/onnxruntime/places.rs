@@ -113,7 +113,7 @@ impl Surroundings<'_> {
             return Err(Failure::new(
                 "onnxruntime",
                 format!("{VARIABLE} names `{}`, which is no absolute path", path.display()),
-                "name the library or its folder with its whole path, or say `off`",
+                "name its whole path, or say `off`; `proofmark engine list` shows libraries",
             ));
         }
         let path = self.cwd.join(path);

@@ -118,7 +118,8 @@ impl World {
         let script = format!(
             "#!/bin/sh\nif [ {code} != 0 ]; then echo No module named pip >&2; exit {code}; fi\n\
              echo \"$@\" > '{0}/asked'\nwhile [ $# -gt 0 ]; do\n  case $1 in\n    --dest) cp \
-             '{1}' \"$2\";;\n    --requirement) cat \"$2\" >> '{0}/asked';;\n  esac\n  shift\ndone\n",
+             '{1}' \"$2\";;\n    --requirement) cat \"$2\" >> '{0}/asked';;\n  esac\n  \
+             shift\ndone\n",
             self.root.path().display(),
             self.wheel.display()
         );
