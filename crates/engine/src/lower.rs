@@ -192,8 +192,8 @@ fn follow(graph: &Graph, node: &Node, all: &BTreeMap<String, Known>) -> Vec<Know
             vec![Known { dtype: code.and_then(crate::model::held_as), rank: x.rank }]
         }
         "Add" | "Sub" | "Mul" | "Div" | "MatMul" => vec![Known { dtype: x.dtype, rank: widest() }],
-        "Concat" | "Relu" | "Sigmoid" | "Tanh" | "Softmax" | "Identity" | "Dropout" | "Clip"
-        | "Exp" | "Log" | "Sqrt" | "Abs" | "Neg" | "Slice" | "Transpose" => vec![x],
+        "Relu" | "Sigmoid" | "Tanh" | "Softmax" | "Identity" | "Dropout" | "Clip" | "Exp"
+        | "Log" | "Sqrt" | "Abs" | "Neg" | "Slice" | "Transpose" => vec![x],
         "Flatten" | "Gemm" => vec![Known { dtype: x.dtype, rank: Some(2) }],
         _ => known::plain(graph, node, all),
     }

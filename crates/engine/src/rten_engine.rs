@@ -2,7 +2,8 @@
 //!
 //! Owns the hand-over of graphs and tensors to rten, and the refusal of what rten would compute
 //! as something else: it reads `f64` as `f32` and 64-bit integers as 32-bit ones, and knows no
-//! text. Must never be asked for `Sign`: rten 0.27 gives `Sign(0) = 1`. Called through
+//! text. Must never be asked for `Sign` (rten 0.27 gives `Sign(0) = 1`), for a cast to truth values
+//! (it cuts fractions first) or for `ArgMax` (of equals it takes the last). Called through
 //! [`crate::engine`].
 
 use std::collections::BTreeMap;
@@ -34,7 +35,10 @@ impl RtenProgram {
     /// [`EngineError::Unsupported`] for element types or operators that rten lacks.
     pub fn compile(graph: &Graph, threads: usize) -> Result<Self, EngineError> {
         refuse(graph)?;
-        let bytes = to_onnx(graph)?;
+        let bytes = match graph.nodes.iter().any(|n| matches!(n.op.as_str(), "ArgMax" | "ArgMin")) {
+            true => to_onnx(&first_of_equals(graph)?)?,
+            false => to_onnx(graph)?,
+        };
         let mut options = ModelOptions::with_all_ops();
         // Packing weights once costs memory and saves doing it in every run.
         options.enable_optimization(true).prepack_weights(true);
@@ -132,6 +136,58 @@ fn bounds_only(graph: &Graph, name: &str) -> bool {
     !given && reads.filter(|(_, (_, input))| *input == name).all(|(n, (at, _))| bound(n, at))
 }
 
+/// The graph with every `ArgMax` and `ArgMin` as the first of `TopK`: of equal values rten takes
+/// the last where ONNX asks for the first, which its `TopK` gives.
+fn first_of_equals(graph: &Graph) -> Result<Graph, EngineError> {
+    let mut out = Graph { nodes: Vec::with_capacity(graph.nodes.len() + 1), ..graph.clone() };
+    for node in &graph.nodes {
+        let largest = match node.op.as_str() {
+            "ArgMax" => 1,
+            "ArgMin" => 0,
+            _ => {
+                out.nodes.push(node.clone());
+                continue;
+            }
+        };
+        if graph.opset("") < OPSET_AXES {
+            return Err(unsupported(format!("`{}` before opset {OPSET_AXES}", node.op)));
+        }
+        let (Some(input), Some(output)) = (node.inputs.first(), node.outputs.first()) else {
+            return Err(unsupported(format!("`{}` without input or output", node.op)));
+        };
+        let axis = match node.attributes.get("axis") {
+            Some(Attribute::Int(axis)) => *axis,
+            _ => 0,
+        };
+        let part = |part: &str| format!("{output}/{part}");
+        let made = |op: &str, inputs: Vec<String>, outputs: Vec<String>| Node {
+            name: String::new(),
+            op: op.to_string(),
+            domain: String::new(),
+            inputs,
+            outputs,
+            attributes: BTreeMap::new(),
+        };
+        let kept = node.attributes.get("keepdims") != Some(&Attribute::Int(0));
+        let index = if kept { output.clone() } else { part("kept") };
+        let inputs = vec![input.clone(), part("one")];
+        let mut top = made("TopK", inputs, vec![part("value"), index.clone()]);
+        top.attributes.insert("axis".to_string(), Attribute::Int(axis));
+        top.attributes.insert("largest".to_string(), Attribute::Int(largest));
+        out.nodes.push(top);
+        let whole = |v: i64| Value::I64(Tensor::vector(vec![v]));
+        out.constants.insert(part("one"), whole(1));
+        if !kept {
+            out.constants.insert(part("axis"), whole(axis));
+            out.nodes.push(made("Squeeze", vec![index, part("axis")], vec![output.clone()]));
+        }
+    }
+    Ok(out)
+}
+
+/// The opset since which `Squeeze` takes its axes as an input.
+const OPSET_AXES: i64 = 13;
+
 fn refuse_node(node: &Node) -> Result<(), EngineError> {
     let label = if node.name.is_empty() { node.outputs.first() } else { Some(&node.name) };
     let label = label.cloned().unwrap_or_default();
@@ -141,6 +197,11 @@ fn refuse_node(node: &Node) -> Result<(), EngineError> {
     }
     if node.op == "Sign" {
         return Err(unsupported(format!("`Sign` is wrong at 0 there (`{label}`)")));
+    }
+    if matches!(node.op.as_str(), "ArgMax" | "ArgMin")
+        && node.attributes.get("select_last_index").is_some_and(|a| *a != Attribute::Int(0))
+    {
+        return Err(unsupported(format!("`{}` of the last of equals (`{label}`)", node.op)));
     }
     let dilated = |v: &[i64]| v.iter().any(|&d| d != 1);
     if let Some(Attribute::Ints(dilations)) = node.attributes.get("dilations")

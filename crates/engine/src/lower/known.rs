@@ -16,6 +16,12 @@ pub(super) fn plain(graph: &Graph, node: &Node, all: &BTreeMap<String, Known>) -
     let with = |dtype, rank| vec![Known { dtype, rank }];
     match node.op.as_str() {
         op if SAME.contains(&op) => vec![x],
+        "Concat" => {
+            // All parts are alike, so one that is known says it for the others.
+            let parts: Vec<Known> = (0..node.inputs.len()).map(&of).collect();
+            let dtype = parts.iter().find_map(|k| k.dtype);
+            with(dtype, parts.iter().find_map(|k| k.rank))
+        }
         op if WIDEST.contains(&op) => with(x.dtype, widest(node, &of)),
         op if TRUTH.contains(&op) => with(Some(DType::Bool), widest(node, &of)),
         op if op.starts_with("Reduce") => with(x.dtype, reduced(graph, node, x)),

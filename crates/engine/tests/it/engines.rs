@@ -61,6 +61,40 @@ fn sign_is_refused() {
     }
 }
 
+/// rten 0.27 takes the last of equals for the largest, where ONNX asks for the first.
+#[test]
+fn of_equal_values_the_first_is_chosen() {
+    let x = tensor(&[3, 4], vec![0., 0., 1., 1., 2., 2., 2., 2., -1., -3., -3., -1.]);
+    let inputs = Inputs::from([("x".to_string(), x)]);
+    let axis = [("axis", Attribute::Int(1))];
+    for (op, wanted) in [("ArgMax", [2., 0., 0.]), ("ArgMin", [0., 0., 1.])] {
+        let nodes = vec![
+            node(op, &["x"], &["i"], &axis),
+            node("Cast", &["i"], &["y"], &[("to", Attribute::Int(1))]),
+        ];
+        let net = graph(&[("x", &[3, 4])], &[], nodes);
+        for kind in [EngineKind::Rten, EngineKind::Reference] {
+            let program = compile(&net, kind, 1).unwrap();
+            let got = program.run(&inputs, &["y"]).unwrap()[0].to_f64s().unwrap();
+            assert_eq!(got, wanted, "{op} {kind:?}");
+        }
+    }
+    let last = [("axis", Attribute::Int(1)), ("select_last_index", Attribute::Int(1))];
+    let net = graph(&[("x", &[3, 4])], &[], vec![node("ArgMax", &["x"], &["y"], &last)]);
+    assert!(compile(&net, EngineKind::Rten, 1).is_err());
+    // The largest of equals in rten's `TopK` come in the order that ONNX asks for.
+    let sorted = vec![
+        node("TopK", &["x", "k"], &["v", "i"], &[("axis", Attribute::Int(1))]),
+        node("Cast", &["i"], &["y"], &[("to", Attribute::Int(1))]),
+    ];
+    let net = graph(&[("x", &[3, 4])], &[("k", ints(&[2]))], sorted);
+    for kind in [EngineKind::Rten, EngineKind::Reference] {
+        let program = compile(&net, kind, 1).unwrap();
+        let got = program.run(&inputs, &["y"]).unwrap()[0].to_f64s().unwrap();
+        assert_eq!(got, [2., 3., 0., 1., 0., 3.], "TopK {kind:?}");
+    }
+}
+
 #[test]
 fn types_that_rten_would_misread_are_refused() {
     let mut wide = graph(&[("x", &[2])], &[], vec![node("Exp", &["x"], &["y"], &[])]);

@@ -290,7 +290,7 @@ def register(zoo, Entry, convert, sort_imports, credit):
     def _():
         return plain(make_pipeline(PolynomialFeatures(2), Normalizer(), StandardScaler(),
                                    LogisticRegression()), 3,
-                     "PolynomialFeatures, Normalizer, LogisticRegression")
+                     "PolynomialFeatures, Normalizer, LogisticRegression", own_at=proba)
 
     @add("skl_power")
     def _():

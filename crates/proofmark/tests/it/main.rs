@@ -3,6 +3,7 @@
 //! Owns the end-to-end tests: what `assess` leaves, what bad input does, that evidence checks.
 
 mod bad_inputs;
+mod classical;
 mod drill;
 mod first_use;
 mod guard;

@@ -35,8 +35,12 @@ impl Scratch {
 
     /// An untouched copy of an example.
     pub fn copy_of(example: &str) -> Self {
+        Self::of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example))
+    }
+
+    /// The files of a folder.
+    pub fn of(from: &Path) -> Self {
         let root = tempfile::tempdir().expect("scratch folder");
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
         for entry in fs::read_dir(from).expect("example") {
             let path = entry.expect("entry").path();
             if path.is_file() {
