@@ -40,7 +40,10 @@ pub enum SeriesError {
         feature: String,
     },
     /// An array of another shape.
-    #[error("the series have shape {found:?}, declared is (n, {}, {}); correct `steps`, `channels` or `layout`", .wanted[0], .wanted[1])]
+    #[error(
+        "the series have shape {found:?}, declared is (n, {}, {}); correct `steps`, `channels` \
+         or `layout`", .wanted[0], .wanted[1]
+    )]
     Shape {
         /// Shape of the file.
         found: Vec<usize>,

@@ -367,11 +367,7 @@ fn type_cells(
         };
         let cells = rows.map(cell).collect();
         if codes > 0 {
-            notes.push(format!(
-                "column `{}` is read as numbers, but {codes} cells such as `{code}` begin with \
-                 0: declare a code as a category",
-                feature.name
-            ));
+            notes.push(code_note(&feature.name, codes, code));
         }
         Cells::Numbers(cells)
     } else {
@@ -396,6 +392,13 @@ fn type_cells(
     let hint = if feature.kind.is_numeric() { number_hint(text) } else { hint };
     let (column, text) = (feature.name.clone(), cut(text));
     Err(TableError::Cell { line, column, text, expected, more, hint })
+}
+
+fn code_note(column: &str, codes: usize, code: &str) -> String {
+    format!(
+        "column `{column}` is read as numbers, but {codes} cells such as `{code}` begin with 0: \
+         declare a code as a category"
+    )
 }
 
 /// A truth value of a typed container as the declaration writes it: `True`, `yes` and `1` are

@@ -4,8 +4,8 @@
 //! touch (the rest is computed once, on the reference), narrowed to `f32`, compiled, and then
 //! run at fixed batch widths, short batches padded by repeating their last row. A second width
 //! is used only where it gives the bits of the first, so a row's bits never depend on its batch,
-//! and, since a batch is always computed by one thread, not on the number of threads either. Must never judge an answer or count a query. Called by
-//! `lab` and by `model run|grad`.
+//! and, since a batch is always computed by one thread, not on the number of threads either.
+//! Must never judge an answer or count a query. Called by `lab` and by `model run|grad`.
 
 mod batch;
 mod head;

@@ -89,11 +89,9 @@ pub fn open_model_with(path: &Path, hints: &Hints) -> Outcome<Model> {
     Model::open(&bytes, hints, &externals).map_err(|error| {
         let help = match error {
             LoadError::Import(_) | LoadError::Trees(_) | LoadError::Hints => {
-                "docs/tree-files.md says which files of tree ensembles are read, and what to declare"
+                "docs/tree-files.md says which tree files are read, and what to declare"
             }
-            _ => {
-                "export the model again; docs/models.md lists the operators and opsets that are read"
-            }
+            _ => "export the model again; docs/models.md lists operators and opsets that are read",
         };
         let words = format!("cannot load `{}`: {error}", path.display());
         Failure::new("model-unreadable", words, help)

@@ -246,7 +246,8 @@ proptest! {
                 .collect();
             let wanted = space.project(&clean, &x, eps, Norm::Linf);
             for (i, wanted) in wanted.into_iter().enumerate() {
-                prop_assert_eq!(cell.project(i, x[i]).to_bits(), wanted.to_bits(), "{} {}", i, x[i]);
+                let given = cell.project(i, x[i]);
+                prop_assert_eq!(given.to_bits(), wanted.to_bits(), "{} {}", i, x[i]);
             }
         }
         for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, 1.0] {

@@ -1,7 +1,8 @@
 //! `ai.proofmark.TreeEnsemble`: an ensemble read from its own file.
 //!
-//! Owns the operators of our own domain: one matrix in; label (of classifiers), answers and margins
-//! out; and the codes of texts of which a file holds the hashes only. It computes as the library does that trained the ensemble. Called by the registry.
+//! Owns the operators of our own domain: one matrix in; label (of classifiers), answers and
+//! margins out; and the codes of texts of which a file holds the hashes only. It computes as the
+//! library does that trained the ensemble. Called by the registry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
