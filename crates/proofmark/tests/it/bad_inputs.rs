@@ -36,7 +36,12 @@ fn damaged_and_hostile_assets_are_refused_before_anything_is_measured() {
         ("header only", header_only, "data-", &["test.csv"]),
         ("label outside the classes", strange_label, "data-unreadable", &["3"]),
         ("text where a number belongs", text_in_number, "data-unreadable", &["amount", "plenty"]),
-        ("not utf-8", |s| append(s, "test.csv", b"\xff\xfe,1\n"), "data-unreadable", &["test.csv"]),
+        (
+            "a picture as table",
+            |s| write(s, "test.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+            "data-unreadable",
+            &["test.csv"],
+        ),
         (
             "missing file",
             |s| fs::remove_file(s.path("gbm.onnx")).expect("rm"),

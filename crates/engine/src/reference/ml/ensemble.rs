@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use proofmark_formats::catboost::category_hash;
 
-use super::rows;
 use super::scores::{Choice, Labels, arg_max};
+use super::{given, rows};
 use crate::graph::{Attribute, HASHES, TREES};
 use crate::reference::Precision;
 use crate::reference::float::Float;
@@ -99,6 +99,7 @@ pub fn category_hash_of(spec: &Spec) -> Result<Kernel, OpError> {
     let hashes = spec.ints(HASHES)?.ok_or_else(|| wrong(HASHES, "is missing"))?;
     let places: HashMap<i64, f32> =
         hashes.iter().enumerate().map(|(i, &hash)| (hash, i as f32)).collect();
+    let precision = spec.precision;
     Ok(Box::new(move |args| {
         let Value::Str(texts) = args.required(0)? else {
             return Err(mistyped(0, args.required(0)?, "text"));
@@ -107,6 +108,6 @@ pub fn category_hash_of(spec: &Spec) -> Result<Kernel, OpError> {
             let hash = i64::from(category_hash(text.as_bytes()));
             places.get(&hash).copied().unwrap_or(f32::NAN)
         };
-        Ok(vec![Value::F32(texts.map(code))])
+        Ok(vec![given(texts.map(code), precision)])
     }))
 }
