@@ -54,17 +54,18 @@ pub struct Facts {
 pub fn load(path: &Path) -> Result<Facts, EngineError> {
     let _one = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = path.canonicalize().map_err(|e| unloadable(path, &e.to_string()))?;
+    if let Some(runtime) = RUNTIME.get().filter(|r| r.facts.path == path) {
+        return Ok(runtime.facts.clone());
+    }
+    // What the file is comes first, so that the reason does not depend on what was loaded before.
+    let version = library::inspect(&path).map_err(|words| unloadable(&path, &words))?;
     if let Some(runtime) = RUNTIME.get() {
-        if runtime.facts.path == path {
-            return Ok(runtime.facts.clone());
-        }
         let held = runtime.facts.path.display();
         return Err(unloadable(&path, &format!("this process holds `{held}` already")));
     }
     if SPENT.get().is_some() {
         return Err(unloadable(&path, "an earlier library failed half-way in this process"));
     }
-    let version = library::inspect(&path).map_err(|words| unloadable(&path, &words))?;
     let builder = guarded(|| ort::init_from(&path).map_err(|e| e.to_string()))
         .map_err(|words| unloadable(&path, &words))?;
     let made = guarded(|| {
