@@ -513,7 +513,7 @@ fn read_labels(
         }
         // `<=50K.` of a file whose twin says `<=50K`: exactly a class and a full stop.
         if let Some(class) = text.strip_suffix('.').and_then(|t| index.get(t)) {
-            dotted = Some((text, dotted.map_or(0, |(_, n)| n) + 1));
+            dotted.get_or_insert((text, 0)).1 += 1;
             labels.push(*class);
             continue;
         }
