@@ -11,6 +11,7 @@ mod ipc;
 mod jsonl;
 mod pages;
 mod parquet;
+mod slices;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -97,6 +98,18 @@ pub enum ColumnarError {
         /// Limit.
         limit: u64,
     },
+    /// More of the file at once than is held.
+    #[error("{what} take {found} bytes in memory at once, at most {limit} are held; {hint}")]
+    Heavy {
+        /// Pages, a batch ...
+        what: &'static str,
+        /// Bytes.
+        found: u64,
+        /// Limit.
+        limit: u64,
+        /// What to do.
+        hint: &'static str,
+    },
     /// Two columns of one name.
     #[error("the file names column `{name}` twice; rename one of them")]
     ColumnTwice {
@@ -182,7 +195,7 @@ pub fn read(
 /// See [`ColumnarError`].
 pub fn stream(file: File, format: DataFormat, wanted: &[String]) -> Result<Batches, ColumnarError> {
     guarded(format, || match format {
-        DataFormat::Parquet => parquet::of_file(file),
+        DataFormat::Parquet => parquet::of_file(file, wanted),
         DataFormat::Jsonl => jsonl::of_file(BufReader::new(file), wanted),
         _ => ipc::of_file(file),
     })
@@ -364,9 +377,17 @@ fn check_names(names: &[String]) -> Result<(), ColumnarError> {
 
 /// Columns: as for text.
 const COLUMNS_MAX: usize = 16_384;
-/// Rows of a batch: enough to hide the cost of a call, few enough that texts of a kilobyte stay
-/// in the tens of megabytes.
+/// Rows of a batch of that many columns.
+fn batch_rows(columns: usize) -> usize {
+    (BATCH_CELLS / columns.max(1)).clamp(1, BATCH_ROWS)
+}
+
+/// Rows of a batch: enough to hide the cost of a call.
 const BATCH_ROWS: usize = 8_192;
+/// Cells of a batch: a hundred megabytes at most, so that several batches may be under way.
+const BATCH_CELLS: usize = 4 << 20;
+/// Bytes of texts in a batch, with one row as the least: for the same reason.
+const BATCH_TEXT_BYTES: usize = 64 << 20;
 /// Bytes of cells held at once: the records made of them are as large again, under 2 GiB.
 const HELD_BYTES_MAX: usize = 768 << 20;
 /// Memory of a text beside its bytes.

@@ -182,7 +182,8 @@ pub enum CsvError {
     /// Rows of different length.
     #[error(
         "line {line} has {found} fields, the first record has {expected} (read with {dialect}); \
-         mend the line or pin `dialect`"
+         mend the line, or remove it if it is a title or a sum; a wrong dialect is pinned by \
+         `dialect`"
     )]
     Ragged {
         /// Line, from 1.
@@ -220,8 +221,8 @@ pub enum CsvError {
     },
     /// Thousands or decimals.
     #[error(
-        "`{text}` in column `{column}` may hold a decimal comma or a mark of thousands; \
-         pin `dialect = {{ decimal = \",\" }}` or `\".\"`"
+        "`{text}` in column `{column}` may hold a decimal mark or a mark of thousands; pin e.g. \
+         `dialect = {{ decimal = \",\" }}`, or `{{ decimal = \".\", thousands = \",\" }}`"
     )]
     AmbiguousDecimal {
         /// Column.
@@ -434,6 +435,16 @@ impl Records {
     /// a declaration may call missing.
     pub fn is_absent(&self, row: usize, column: usize) -> bool {
         self.facts.get(column).is_some_and(|f| f.absent.get(row).copied().unwrap_or(false))
+    }
+    /// Whether no field of a row holds anything.
+    pub fn is_blank(&self, row: usize) -> bool {
+        self.rows.get(row).is_some_and(|r| r.iter().all(str::is_empty))
+    }
+    /// Whether a column has neither a name nor a value, as a delimiter at the end of every line
+    /// makes one.
+    pub fn is_void(&self, column: usize) -> bool {
+        let name = self.columns.get(column).map_or("", String::as_str);
+        (name.is_empty() || name.starts_with("Unnamed: ")) && self.column(column).all(str::is_empty)
     }
     /// Whether a column of a typed container holds truth values.
     pub fn is_truth(&self, column: usize) -> bool {

@@ -204,6 +204,58 @@ fn entry(name: &str, text: &str, asset: &DataAsset) -> Result<Entry, FolderError
     }
 }
 
+/// What an image looks like before anything is declared: shape as channels, height and width,
+/// least and greatest value.
+///
+/// # Errors
+/// [`FolderError::Unreadable`]; sides are at most 16,384.
+pub fn look(name: &str, bytes: &[u8]) -> Result<([usize; 3], [f64; 2]), FolderError> {
+    let unreadable = |reason| FolderError::Unreadable { name: name.to_owned(), reason };
+    let seen = std::cell::Cell::new((0, 0));
+    let size = |w: usize, h: usize| {
+        seen.set((w, h));
+        let fits = w.max(h) <= SIDE_MAX && w.saturating_mul(h) <= LOOK_PIXELS_MAX;
+        if fits { Ok(()) } else { Err(unreadable(format!("it is {h} high and {w} wide"))) }
+    };
+    let pixels = decoded(bytes, &size, &unreadable)?;
+    let channels = match pixels.channels {
+        Channels::Grey => 1,
+        Channels::GreyAlpha => 2,
+        Channels::Colour => 3,
+        Channels::ColourAlpha => 4,
+    };
+    let least = pixels.data.iter().min().copied().unwrap_or_default();
+    let most = pixels.data.iter().max().copied().unwrap_or_default();
+    let (width, height) = seen.get();
+    Ok(([channels, height, width], [f64::from(least), f64::from(most)]))
+}
+
+/// The classes that a list of labels names, and how many of its files are among `names`; `None`
+/// where it is no list of labels.
+pub fn listed_labels(bytes: &[u8], names: &[String]) -> Option<(Vec<String>, usize)> {
+    let hints = Hints { columns: &["file", "label"], numeric: &["none"], limit: None };
+    let records = csv::read(bytes, &DialectPins::default(), &hints).ok()?;
+    let (file, label) = (records.position("file")?, records.position("label")?);
+    let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let found = records.column(file).filter(|name| known.contains(name)).count();
+    let labels: BTreeSet<&str> = records.column(label).collect();
+    Some((labels.into_iter().map(str::to_owned).collect(), found))
+}
+
+fn decoded(
+    bytes: &[u8],
+    size: &dyn Fn(usize, usize) -> Result<(), FolderError>,
+    unreadable: &dyn Fn(String) -> FolderError,
+) -> Result<Pixels, FolderError> {
+    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        png::decode(bytes, size, unreadable)
+    } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        jpeg::decode(bytes, size, unreadable)
+    } else {
+        Err(unreadable("it is neither PNG nor JPEG".to_owned()))
+    }
+}
+
 /// A decoded image.
 struct Pixels {
     /// Values in rows of pixels, channels within a pixel.
@@ -271,13 +323,7 @@ impl<'a> Gather<'a> {
                 Err(FolderError::Size { name: name.clone(), found, shape: self.shape })
             }
         };
-        let pixels = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-            png::decode(bytes, &size, &unreadable)
-        } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-            jpeg::decode(bytes, &size, &unreadable)
-        } else {
-            Err(unreadable("it is neither PNG nor JPEG".to_owned()))
-        }?;
+        let pixels = decoded(bytes, &size, &unreadable)?;
         if let Some(before) = self.bits.filter(|before| *before != pixels.bits) {
             let (name, found) = (name.clone(), pixels.bits);
             return Err(FolderError::Depth { name, found, before });
@@ -360,5 +406,9 @@ impl<'a> Gather<'a> {
 
 const PROFILE: &str = "a colour profile or gamma is not applied: pixels are those stored";
 const ORIENTATION: &str = "an orientation (EXIF) is not applied: pixels are those stored";
+/// Pixels of a side of an image that is only looked at.
+const SIDE_MAX: usize = 1 << 14;
+/// Pixels of an image that is only looked at.
+const LOOK_PIXELS_MAX: usize = 16 << 20;
 /// Bytes of all pixels as floats: the model's inputs are as large again.
 const PIXEL_BYTES_MAX: usize = 1 << 30;

@@ -15,9 +15,18 @@ use crate::images::{IMAGE_NAMES, ImagesError, LABEL_NAMES, label_texts, load};
 /// # Errors
 /// See [`CsvError`].
 pub fn table(bytes: &[u8]) -> Result<FoundTable, CsvError> {
-    let records = csv::read(bytes, &DialectPins::default(), &Hints::default())?;
+    let read = |decimal| {
+        let pins = DialectPins { decimal, ..DialectPins::default() };
+        csv::read(bytes, &pins, &Hints::default())
+    };
+    // A person says which mark it is; until then every such column looks like texts or decimals.
+    let (records, open_mark) = match read(None) {
+        Err(CsvError::AmbiguousDecimal { text, .. }) => (read(Some('.'))?, Some(text)),
+        records => (records?, None),
+    };
     let sentinels = records.sentinels();
-    let columns = records.columns.iter().enumerate().map(|(at, name)| {
+    let named = records.columns.iter().enumerate().filter(|(at, _)| !records.is_void(*at));
+    let columns = named.map(|(at, name)| {
         let mut missing: BTreeSet<String> =
             sentinels.iter().filter(|s| s.column == *name).map(|s| s.text.clone()).collect();
         if records.present(at).any(str::is_empty) {
@@ -29,6 +38,7 @@ pub fn table(bytes: &[u8]) -> Result<FoundTable, CsvError> {
         rows: records.len(),
         dialect: records.dialect.to_string(),
         header: records.named,
+        open_mark,
         columns: columns.collect(),
     })
 }
@@ -58,7 +68,7 @@ pub fn images(images: &[u8], labels: Option<&[u8]>) -> Result<FoundImages, Image
         Some(bytes) => distinct_labels(label_texts(&load(bytes, "labels", &LABEL_NAMES)?)?),
     };
     let range = range.unwrap_or_default();
-    Ok(FoundImages { rows, shape, range, labels: None, label_values })
+    Ok(FoundImages { rows, shape, range, labels: None, label_values, folder: false })
 }
 
 fn column(records: &Records, at: usize, name: &str, missing: Vec<String>) -> FoundColumn {

@@ -3,11 +3,14 @@
 //! Owns the typing of cells and what lies outside the declared domain. Must never clip, fill or
 //! drop: a cell is read as declared or refused by line and column. Called by `proofmark`.
 
+mod hint;
+
 use std::collections::BTreeMap;
 
 use proofmark_schema::system::{DataAsset, Feature, FeatureKind, nearest};
 
 use crate::csv::{self, CsvError, Dialect, Hints, Records, Sentinel};
+use hint::number_hint;
 
 /// A typed table of `n` rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -298,6 +301,12 @@ fn check_columns(
     }
     let undeclared = records.columns.iter().enumerate();
     let undeclared = undeclared.filter(|(_, c)| !declared.contains(&c.as_str()));
+    let (void, undeclared): (Vec<_>, Vec<_>) = undeclared.partition(|(at, _)| records.is_void(*at));
+    for (at, _) in void {
+        let at = at + 1;
+        notes.push(format!("column {at} has neither a name nor a value: left out"));
+    }
+    let undeclared = undeclared.into_iter();
     let (index, extra): (Vec<_>, Vec<_>) =
         undeclared.partition(|(at, name)| is_index(records, *at, name));
     for (_, name) in index {
@@ -332,14 +341,14 @@ fn type_cells(
     notes: &mut Vec<String>,
 ) -> Result<Cells, TableError> {
     let (expected, hint) = match feature.kind {
-        FeatureKind::Number => ("a number", NUMBER_HINT),
-        FeatureKind::Integer => ("a whole number", NUMBER_HINT),
+        FeatureKind::Number => ("a number", hint::NUMBER),
+        FeatureKind::Integer => ("a whole number", hint::NUMBER),
         _ => ("a value", "add `\"\"` to `missing`, or list it in `values`"),
     };
-    let mut bad: Option<(u64, &str)> = None;
+    let mut bad: Option<(usize, u64, &str)> = None;
     let mut bad_count = 0usize;
-    let mut note = |line: u64, text| {
-        bad.get_or_insert((line, text));
+    let mut note = |row: usize, line: u64, text| {
+        bad.get_or_insert((row, line, text));
         bad_count += 1;
     };
     let absent = |row: usize, text: &str| records.is_absent(row, at) || missing(text);
@@ -361,7 +370,7 @@ fn type_cells(
                 (codes, code) = (codes + 1, text);
             }
             number(text).unwrap_or_else(|| {
-                note(line, text);
+                note(row, line, text);
                 f64::NAN
             })
         };
@@ -378,18 +387,23 @@ fn type_cells(
                 return None;
             }
             if text.is_empty() && !free {
-                note(line, "");
+                note(row, line, "");
             }
             Some(spelled(records, at, text, &wanted).to_owned())
         };
         Cells::Texts(rows.map(cell).collect())
     };
-    let Some((line, text)) = bad else { return Ok(cells) };
+    let Some((row, line, text)) = bad else { return Ok(cells) };
     let more = match bad_count - 1 {
         0 => String::new(),
         n => format!(" (and {n} more in this column)"),
     };
-    let hint = if feature.kind.is_numeric() { number_hint(text) } else { hint };
+    let hint = match feature.kind.is_numeric() {
+        _ if records.is_blank(row) => hint::BLANK_ROW,
+        true if text == feature.name => hint::HEADER_AGAIN,
+        true => number_hint(text),
+        false => hint,
+    };
     let (column, text) = (feature.name.clone(), cut(text));
     Err(TableError::Cell { line, column, text, expected, more, hint })
 }
@@ -410,24 +424,6 @@ fn spelled<'a>(records: &Records, at: usize, text: &'a str, wanted: &[&'a str]) 
     let digit = if text == "true" { "1" } else { "0" };
     let same = |w: &&&str| w.eq_ignore_ascii_case(text) || **w == digit;
     wanted.iter().find(same).copied().unwrap_or(text)
-}
-
-/// What to do about a text that is no number.
-fn number_hint(text: &str) -> &'static str {
-    let digits = text.bytes().any(|b| b.is_ascii_digit());
-    if digits && text.contains('%') {
-        return "write it without the sign: whether `5%` is 5 or 0.05 is for the training code \
-                to say";
-    }
-    if digits && text.contains(['€', '$', '£', '¥', '₣']) {
-        return "write the amount without the sign of its currency";
-    }
-    let marked = text.contains([',', '.', ' ', '\'']) && csv::parse_number(text, '.').is_none();
-    if digits && marked && !text.contains(char::is_alphabetic) {
-        return "mend the cell, add the text to `missing`, or pin `dialect.decimal` and \
-                `dialect.thousands`";
-    }
-    NUMBER_HINT
 }
 
 fn outside(
@@ -555,8 +551,6 @@ fn cut(text: &str) -> String {
     }
 }
 
-const NUMBER_HINT: &str =
-    "mend the cell, add the text to `missing`, or check the type and `dialect.decimal`";
 /// Names shown in a message; more would hide it.
 const NAMES_MAX: usize = 12;
 /// Characters of a cell shown in a message.

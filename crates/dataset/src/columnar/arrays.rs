@@ -1,7 +1,8 @@
 //! Arrow arrays as plain cells.
 //!
 //! Owns what every Arrow type becomes. Must never round: decimals stay exact text, 32-bit floats
-//! are widened, not rewritten. Called by the readers of Parquet and Arrow IPC.
+//! are widened, not rewritten. Must never copy a text that [`text_bytes`] did not count: one text
+//! can stand in many cells. Called by the readers of Parquet and Arrow IPC.
 
 use std::fmt::Write as _;
 
@@ -13,7 +14,10 @@ use arrow_array::types::{
     Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, PrimitiveArray, RecordBatch};
+use arrow_array::{
+    Array, ArrayAccessor, LargeStringArray, PrimitiveArray, RecordBatch, StringArray,
+    StringViewArray,
+};
 use arrow_schema::{DataType, TimeUnit};
 
 use super::{Frame, FrameCells, FrameColumn};
@@ -27,7 +31,58 @@ pub(super) fn frame(batch: &RecordBatch) -> Frame {
     Frame { n: batch.num_rows(), columns: columns.collect() }
 }
 
+/// Bytes that the texts of a batch take once every cell has its own.
+pub(super) fn text_bytes(batch: &RecordBatch) -> usize {
+    let of = |array: &dyn Array| -> usize {
+        if let Some(texts) = Texts::of(array) {
+            return (0..array.len()).filter_map(|row| texts.at(row)).map(str::len).sum();
+        }
+        let Some(held) = array.as_any_dictionary_opt() else { return 0 };
+        let Some(texts) = Texts::of(held.values().as_ref()) else { return 0 };
+        keys(array).filter_map(|key| texts.at(key?)).map(str::len).sum()
+    };
+    batch.columns().iter().map(|array| of(array.as_ref())).sum()
+}
+
+/// What a column of that type holds when it has no cells in a table.
+pub(super) fn unread(data_type: &DataType) -> Option<String> {
+    use DataType as D;
+    match data_type {
+        D::Null
+        | D::Boolean
+        | D::Int8
+        | D::Int16
+        | D::Int32
+        | D::Int64
+        | D::UInt8
+        | D::UInt16
+        | D::UInt32
+        | D::UInt64
+        | D::Float16
+        | D::Float32
+        | D::Float64
+        | D::Utf8
+        | D::LargeUtf8
+        | D::Utf8View
+        | D::Decimal32(..)
+        | D::Decimal64(..)
+        | D::Decimal128(..)
+        | D::Decimal256(..)
+        | D::Date32
+        | D::Date64
+        | D::Time32(_)
+        | D::Time64(_)
+        | D::Timestamp(_, _) => None,
+        D::Dictionary(_, values) => unread(values),
+        other => Some(kind(other)),
+    }
+}
+
 fn cells(array: &dyn Array) -> FrameCells {
+    if let Some(texts) = Texts::of(array) {
+        let text = |row| texts.at(row).map(str::to_owned);
+        return FrameCells::Text((0..array.len()).map(text).collect());
+    }
     match array.data_type() {
         DataType::Null => FrameCells::Text(vec![None; array.len()]),
         DataType::Boolean => FrameCells::Truth(array.as_boolean().iter().collect()),
@@ -42,9 +97,6 @@ fn cells(array: &dyn Array) -> FrameCells {
         DataType::Float16 => real(array.as_primitive::<Float16Type>(), |v| v.to_f64()),
         DataType::Float32 => real(array.as_primitive::<Float32Type>(), f64::from),
         DataType::Float64 => real(array.as_primitive::<Float64Type>(), |v| v),
-        DataType::Utf8 => texts(array.as_string::<i32>().iter()),
-        DataType::LargeUtf8 => texts(array.as_string::<i64>().iter()),
-        DataType::Utf8View => texts(array.as_string_view().iter()),
         DataType::Dictionary(_, _) => dictionary(array),
         DataType::Decimal32(..) => decimal(array.as_primitive::<Decimal32Type>()),
         DataType::Decimal64(..) => decimal(array.as_primitive::<Decimal64Type>()),
@@ -135,8 +187,35 @@ fn real<T: ArrowPrimitiveType>(
     FrameCells::Real(array.iter().map(|v| v.map_or(f64::NAN, &widen)).collect())
 }
 
-fn texts<'a>(cells: impl Iterator<Item = Option<&'a str>>) -> FrameCells {
-    FrameCells::Text(cells.map(|t| t.map(str::to_owned)).collect())
+/// Texts in any of their layouts.
+enum Texts<'a> {
+    Small(&'a StringArray),
+    Large(&'a LargeStringArray),
+    View(&'a StringViewArray),
+}
+
+impl<'a> Texts<'a> {
+    fn of(array: &'a dyn Array) -> Option<Self> {
+        match array.data_type() {
+            DataType::Utf8 => Some(Self::Small(array.as_string())),
+            DataType::LargeUtf8 => Some(Self::Large(array.as_string())),
+            DataType::Utf8View => Some(Self::View(array.as_string_view())),
+            _ => None,
+        }
+    }
+
+    /// The text of a row; `None` where it is null.
+    fn at(&self, row: usize) -> Option<&'a str> {
+        match self {
+            Self::Small(array) => at(*array, row),
+            Self::Large(array) => at(*array, row),
+            Self::View(array) => at(*array, row),
+        }
+    }
+}
+
+fn at<'a, A: ArrayAccessor<Item = &'a str>>(array: A, row: usize) -> Option<&'a str> {
+    (row < array.len() && array.is_valid(row)).then(|| array.value(row))
 }
 
 fn shown<T: ArrowPrimitiveType>(
@@ -151,33 +230,42 @@ fn decimal<T: DecimalType + ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Fr
     FrameCells::Text((0..array.len()).map(cell).collect())
 }
 
-/// Every cell in place of its key.
+/// Every cell in place of its key. Only values that a key names are turned into cells.
 fn dictionary(array: &dyn Array) -> FrameCells {
     let Some(held) = array.as_any_dictionary_opt() else {
         return FrameCells::Unread(kind(array.data_type()));
     };
-    if held.values().is_empty() {
-        return FrameCells::Text(vec![None; array.len()]);
+    let values = held.values().as_ref();
+    if let Some(texts) = Texts::of(values) {
+        let text = |key: Option<usize>| texts.at(key?).map(str::to_owned);
+        return FrameCells::Text(keys(array).map(text).collect());
     }
-    let keys = held.normalized_keys();
-    let key = |row: usize| (!array.is_null(row)).then(|| keys.get(row).copied()).flatten();
-    let rows = 0..array.len();
-    match cells(held.values()) {
-        FrameCells::Whole(v) => {
-            FrameCells::Whole(rows.map(|r| v.get(key(r)?).copied().flatten()).collect())
-        }
-        FrameCells::Real(v) => {
-            let at = |r| key(r).and_then(|k| v.get(k).copied()).unwrap_or(f64::NAN);
-            FrameCells::Real(rows.map(at).collect())
-        }
-        FrameCells::Truth(v) => {
-            FrameCells::Truth(rows.map(|r| v.get(key(r)?).copied().flatten()).collect())
-        }
-        FrameCells::Text(v) => {
-            FrameCells::Text(rows.map(|r| v.get(key(r)?).cloned().flatten()).collect())
-        }
-        FrameCells::Unread(what) => FrameCells::Unread(what),
+    let null = |kind: &FrameCells| match kind {
+        FrameCells::Whole(_) => FrameCells::Whole(vec![None]),
+        FrameCells::Real(_) => FrameCells::Real(vec![f64::NAN]),
+        FrameCells::Truth(_) => FrameCells::Truth(vec![None]),
+        _ => FrameCells::Text(vec![None]),
+    };
+    // Of its type, without a cell yet.
+    let mut all = cells(values.slice(0, 0).as_ref());
+    if let FrameCells::Unread(what) = all {
+        return FrameCells::Unread(what);
     }
+    for key in keys(array) {
+        let one = match key.filter(|key| *key < values.len()) {
+            Some(key) => cells(values.slice(key, 1).as_ref()),
+            None => null(&all),
+        };
+        all.append(one);
+    }
+    all
+}
+
+/// The place of each row's value in its dictionary; `None` for a null.
+fn keys(array: &dyn Array) -> impl Iterator<Item = Option<usize>> {
+    let held = array.as_any_dictionary_opt().filter(|held| !held.values().is_empty());
+    let keys = held.map(|held| held.normalized_keys()).unwrap_or_default();
+    (0..array.len()).map(move |row| (!array.is_null(row)).then(|| keys.get(row).copied()).flatten())
 }
 
 /// Days since 1970-01-01 as `YYYY-MM-DD`, by the civil calendar (proleptic Gregorian): shift the

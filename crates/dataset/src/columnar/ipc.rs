@@ -4,15 +4,16 @@
 //! packed buffers state, are bounded before anything is allocated for them. A file is read as the
 //! stream it contains. Called by [`super`].
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 
-use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::{Message, MessageHeader, root_as_message};
 use proofmark_schema::system::DataFormat;
 
-use super::{BATCH_ROWS, Batches, ColumnarError, arrays, check_names};
+use super::slices::Slices;
+use super::{Batches, ColumnarError, batch_rows, check_names};
 
 /// Batches of bytes in memory.
 pub(super) fn of_bytes(bytes: &[u8]) -> Result<Batches, ColumnarError> {
@@ -38,20 +39,16 @@ fn open<R: Read + Seek + Send + 'static>(mut reader: R) -> Result<Batches, Colum
     let schema = reader.schema();
     let columns: Vec<String> = schema.fields().iter().map(|f| f.name().clone()).collect();
     check_names(&columns)?;
-    let mut held: Option<(RecordBatch, usize)> = None;
+    let mut slices = Slices::default();
+    let rows_at_once = batch_rows(columns.len());
     let next = move || {
         loop {
-            if let Some((batch, at)) = &mut held
-                && *at < batch.num_rows()
-            {
-                let n = (batch.num_rows() - *at).min(BATCH_ROWS);
-                let part = batch.slice(*at, n);
-                *at += n;
-                return Ok(Some(arrays::frame(&part)));
+            if let Some(frame) = slices.next(rows_at_once)? {
+                return Ok(Some(frame));
             }
-            held = reader.next().transpose().map_err(refused)?.map(|batch| (batch, 0));
-            if held.is_none() {
-                return Ok(None);
+            match reader.next().transpose().map_err(refused)? {
+                Some(batch) => slices.fill(batch),
+                None => return Ok(None),
             }
         }
     };
@@ -62,6 +59,8 @@ fn open<R: Read + Seek + Send + 'static>(mut reader: R) -> Result<Batches, Colum
 /// Walks over all messages; gives the rows they hold.
 fn check<R: Read + Seek>(reader: &mut R, mut at: u64, len: u64) -> Result<u64, ColumnarError> {
     let mut rows = 0u64;
+    // What each dictionary takes: the reader holds all of them to the end.
+    let mut dictionaries = BTreeMap::new();
     loop {
         let Some(size) = message_size(reader)? else { return Ok(rows) };
         if size > META_BYTES_MAX.min(len.saturating_sub(at)) {
@@ -74,7 +73,7 @@ fn check<R: Read + Seek>(reader: &mut R, mut at: u64, len: u64) -> Result<u64, C
         let start = at + PREFIX + size;
         let end = start.checked_add(body).filter(|end| *end <= len);
         let end = end.ok_or_else(|| refused("a message ends behind the file"))?;
-        rows = rows.saturating_add(batch(reader, &message, start, body)?);
+        rows = rows.saturating_add(batch(reader, &message, start, body, &mut dictionaries)?);
         reader.seek(SeekFrom::Start(end)).map_err(refused)?;
         at = end;
     }
@@ -100,12 +99,12 @@ fn batch<R: Read + Seek>(
     message: &Message<'_>,
     start: u64,
     body: u64,
+    dictionaries: &mut BTreeMap<i64, u64>,
 ) -> Result<u64, ColumnarError> {
-    let (records, counted) = match message.header_type() {
-        MessageHeader::RecordBatch => (message.header_as_record_batch(), true),
-        MessageHeader::DictionaryBatch => {
-            (message.header_as_dictionary_batch().and_then(|d| d.data()), false)
-        }
+    let dictionary = message.header_as_dictionary_batch();
+    let records = match message.header_type() {
+        MessageHeader::RecordBatch => message.header_as_record_batch(),
+        MessageHeader::DictionaryBatch => dictionary.and_then(|d| d.data()),
         _ => return Ok(0),
     };
     let Some(records) = records else { return Err(refused("a message has no content")) };
@@ -114,6 +113,7 @@ fn batch<R: Read + Seek>(
         let limit = ROWS_MAX;
         return Err(ColumnarError::TooLarge { what: "rows in one batch", found: rows, limit });
     }
+    let packed = records.compression().is_some();
     let mut unpacked = 0u64;
     for buffer in records.buffers().into_iter().flatten() {
         let offset = u64::try_from(buffer.offset()).unwrap_or(u64::MAX);
@@ -121,21 +121,35 @@ fn batch<R: Read + Seek>(
         if offset.checked_add(size).is_none_or(|end| end > body) {
             return Err(refused("a buffer ends behind its message"));
         }
-        if records.compression().is_none() || size < 8 {
+        if !packed || size < 8 {
+            unpacked = unpacked.saturating_add(size);
             continue;
         }
         reader.seek(SeekFrom::Start(start + offset)).map_err(refused)?;
         let mut stated = [0u8; 8];
         reader.read_exact(&mut stated).map_err(refused)?;
         // -1: the buffer is not packed after all.
-        let stated = i64::from_le_bytes(stated).max(0);
-        unpacked = unpacked.saturating_add(stated.unsigned_abs());
+        let stated = u64::try_from(i64::from_le_bytes(stated)).unwrap_or(size);
+        unpacked = unpacked.saturating_add(stated);
     }
-    if unpacked > UNPACKED_BYTES_MAX {
-        let (found, limit) = (unpacked, UNPACKED_BYTES_MAX);
-        return Err(ColumnarError::TooLarge { what: "bytes in one batch", found, limit });
+    let held = if packed { unpacked.saturating_add(body) } else { unpacked.max(body) };
+    let Some(dictionary) = dictionary else {
+        bounded("one batch and what it is packed in", held)?;
+        return Ok(rows);
+    };
+    let of_one = dictionaries.entry(dictionary.id()).or_default();
+    *of_one = if dictionary.isDelta() { of_one.saturating_add(held) } else { held };
+    let all = dictionaries.values().fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
+    bounded("the dictionaries", all)?;
+    Ok(0)
+}
+
+fn bounded(what: &'static str, found: u64) -> Result<(), ColumnarError> {
+    if found <= BATCH_BYTES_MAX {
+        return Ok(());
     }
-    Ok(if counted { rows } else { 0 })
+    let hint = "write the file in smaller batches (pyarrow: `max_chunksize`)";
+    Err(ColumnarError::Heavy { what, found, limit: BATCH_BYTES_MAX, hint })
 }
 
 fn refused(error: impl std::fmt::Display) -> ColumnarError {
@@ -149,7 +163,8 @@ const FILE_START: u64 = 8;
 const PREFIX: u64 = 8;
 /// Bytes of a message's description: a handful per column and buffer.
 const META_BYTES_MAX: u64 = 64 << 20;
-/// Bytes of one batch when unpacked: as much as a file may have.
-const UNPACKED_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of one batch as it lies in the file and unpacked, and of all dictionaries: as much as a
+/// declared file may have.
+const BATCH_BYTES_MAX: u64 = 512 << 20;
 /// Rows of one batch: columns of nulls take no bytes, whatever their length.
 const ROWS_MAX: u64 = 1 << 31;

@@ -11,7 +11,10 @@ use std::io::{BufRead, Read};
 use proofmark_schema::system::DataFormat;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{BATCH_ROWS, Batches, COLUMNS_MAX, ColumnarError, Frame, FrameCells, FrameColumn};
+use super::{
+    BATCH_TEXT_BYTES, Batches, COLUMNS_MAX, ColumnarError, Frame, FrameCells, FrameColumn,
+    batch_rows,
+};
 
 /// All rows; the columns are all keys in the order in which they first occur.
 pub(super) fn read(bytes: &[u8], limit: usize) -> Result<(Frame, Vec<u64>), ColumnarError> {
@@ -21,7 +24,8 @@ pub(super) fn read(bytes: &[u8], limit: usize) -> Result<(Frame, Vec<u64>), Colu
     let mut held = 0;
     while numbers.len() < limit {
         let Some((line, fields)) = lines.next()? else { break };
-        held += fields.iter().map(|(k, _)| k.len()).sum::<usize>() + 32 * table.columns.len();
+        held += fields.iter().map(|(_, cell)| cell.weight()).sum::<usize>();
+        held += super::TEXT_BYTES * table.columns.len();
         if held > super::HELD_BYTES_MAX {
             let (found, limit) = (held as u64, super::HELD_BYTES_MAX as u64);
             return Err(ColumnarError::TooLarge { what: "bytes of cells", found, limit });
@@ -52,13 +56,15 @@ pub(super) fn of_file(
     let names = columns.clone();
     let next = move || {
         let mut table = Table::of(&names);
-        while table.rows < BATCH_ROWS {
+        let (rows, mut held) = (batch_rows(names.len()), 0);
+        while table.rows < rows && held < BATCH_TEXT_BYTES {
             let Some((line, fields)) =
                 first.take().map_or_else(|| lines.next(), |f| Ok(Some(f)))?
             else {
                 break;
             };
             for (key, cell) in fields {
+                held += cell.weight();
                 if !table.at.contains_key(&key) && !named {
                     let reason = format!(
                         "the key `{key}` is not in the first line; name the columns to read"
@@ -83,6 +89,12 @@ enum Cell {
     Truth(bool),
     Text(String),
     Nested(&'static str),
+}
+
+impl Cell {
+    fn weight(&self) -> usize {
+        if let Self::Text(text) = self { text.len() } else { 0 }
+    }
 }
 
 /// The rows so far.

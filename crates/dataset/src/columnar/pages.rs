@@ -1,58 +1,80 @@
 //! Sizes of Parquet pages, checked before a page is decoded.
 //!
-//! Owns a walk over the page headers (Thrift compact protocol, of which only sizes are kept): the
-//! decoder allocates what a header states and inflates gzip to its end, so both are bounded here.
-//! Must never decode a page. Called by [`super::parquet`].
+//! Owns a walk over the page headers (Thrift compact protocol, of which only sizes, counts and
+//! encodings are kept): the decoder allocates what a header states and inflates gzip to its end,
+//! so both are bounded here, and so is what it holds at once. Must never decode a page for its
+//! values. Called by [`super::parquet`].
+
+mod held;
 
 use std::io::Read;
+use std::sync::Arc;
 
-use parquet::basic::Compression;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::basic::{Compression, Encoding, Type};
+use parquet::column::page::{Page as Unpacked, PageReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::ChunkReader;
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::ColumnarError;
 use super::parquet::refused;
+use held::Held;
 
-/// Refuses codecs that are not read and pages that would be larger than [`PAGE_BYTES_MAX`].
-pub(super) fn check<R: ChunkReader>(
-    reader: &R,
+/// Refuses what is not read and what would be too large of the columns with those places; gives
+/// how many rows may be decoded at once, at most `rows`.
+pub(super) fn check<R: ChunkReader + 'static>(
+    reader: &Arc<R>,
     metadata: &ParquetMetaData,
-) -> Result<(), ColumnarError> {
+    columns: &[usize],
+    rows: usize,
+) -> Result<usize, ColumnarError> {
+    let mut held = Held::of(columns.len(), rows);
     for group in metadata.row_groups() {
-        for column in group.columns() {
-            let codec = column.compression();
-            let name = match codec {
-                Compression::BROTLI(_) => Some("brotli"),
-                Compression::LZO => Some("LZO"),
-                // Its framing differs between writers and has no stated size in some.
-                Compression::LZ4 => Some("the deprecated LZ4"),
-                _ => None,
-            };
-            if let Some(name) = name {
-                let words = format!("its pages are packed with {name}; write it with zstd");
-                return Err(refused(words));
+        for (at, column) in columns.iter().enumerate() {
+            let column = group.columns().get(*column);
+            let column = column.ok_or_else(|| refused("a row group lacks a column"))?;
+            readable(column)?;
+            held.begin_chunk(at);
+            let delta = walk(reader.as_ref(), column, &mut |page| held.push(at, page))?;
+            if delta {
+                lengths(reader, column, usize::try_from(group.num_rows()).map_err(refused)?)?;
             }
-            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-            let (Ok(start), Ok(len)) =
-                (u64::try_from(start), u64::try_from(column.compressed_size()))
-            else {
-                return Err(refused("a column begins before the file"));
-            };
-            walk(reader, start, len, matches!(codec, Compression::GZIP(_)))?;
         }
     }
-    Ok(())
+    held.rows_at_once()
 }
 
-fn walk<R: ChunkReader>(reader: &R, start: u64, len: u64, gzip: bool) -> Result<(), ColumnarError> {
+/// Refuses codecs that are not read.
+fn readable(column: &ColumnChunkMetaData) -> Result<(), ColumnarError> {
+    let name = match column.compression() {
+        Compression::BROTLI(_) => "brotli",
+        Compression::LZO => "LZO",
+        // Its framing differs between writers and has no stated size in some.
+        Compression::LZ4 => "the deprecated LZ4",
+        _ => return Ok(()),
+    };
+    Err(refused(format!("its pages are packed with {name}; write it with zstd")))
+}
+
+/// Walks over the pages of a column; gives whether one has lengths to be looked at.
+fn walk<R: ChunkReader>(
+    reader: &R,
+    column: &ColumnChunkMetaData,
+    push: &mut dyn FnMut(held::Page),
+) -> Result<bool, ColumnarError> {
+    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+    let (Ok(start), Ok(len)) = (u64::try_from(start), u64::try_from(column.compressed_size()))
+    else {
+        return Err(refused("a column begins before the file"));
+    };
     let end = start.checked_add(len).filter(|end| *end <= reader.len());
     let end = end.ok_or_else(|| refused("a column ends behind the file"))?;
-    let mut at = start;
+    let (mut at, mut delta) = (start, false);
     while at < end {
         let (page, header) = header(reader, at, end - at)?;
-        let (packed, full) = match (u64::try_from(page.packed), u64::try_from(page.full)) {
-            (Ok(packed), Ok(full)) => (packed, full),
-            _ => return Err(refused("a page has a negative size")),
+        let sizes = (u64::try_from(page.packed), u64::try_from(page.full));
+        let (Ok(packed), Ok(full)) = sizes else {
+            return Err(refused("a page has a negative size"));
         };
         if full > PAGE_BYTES_MAX {
             let (found, limit) = (full, PAGE_BYTES_MAX);
@@ -62,10 +84,92 @@ fn walk<R: ChunkReader>(reader: &R, start: u64, len: u64, gzip: bool) -> Result<
         if packed > end.saturating_sub(body) {
             return Err(refused("a page ends behind its column"));
         }
-        if gzip {
+        if matches!(column.compression(), Compression::GZIP(_)) {
             inflates_to(reader, body, packed, full)?;
         }
+        delta |= page.encoding == Some(DELTA_LENGTHS);
+        push(weighed(&page, full, column)?);
         at = body + packed;
+    }
+    Ok(delta)
+}
+
+/// What the decoder makes of a page.
+fn weighed(
+    page: &Page,
+    full: u64,
+    column: &ColumnChunkMetaData,
+) -> Result<held::Page, ColumnarError> {
+    if page.encoding == Some(DELTA_TEXTS) {
+        let words = "texts are written as what they add to the one before (DELTA_BYTE_ARRAY), \
+                     of which nothing bounds the size; write it with dictionaries, or plain";
+        return Err(refused(words));
+    }
+    let values = page.values.map_or(Ok(0), u64::try_from).map_err(refused)?;
+    if page.dictionary {
+        // The least of a value is the two bytes of a half float.
+        if values > full / 2 {
+            return Err(refused("a dictionary counts more values than it has bytes for"));
+        }
+        let text = column.column_type() == Type::BYTE_ARRAY;
+        let bytes = if text { full + values * VIEW_BYTES } else { full + values * VALUE_BYTES };
+        return Ok(held::Page { rows: 0, bytes, dictionary: true });
+    }
+    Ok(held::Page { rows: values, bytes: full, dictionary: false })
+}
+
+/// The decoder makes a list of as many lengths as a page of texts states.
+fn lengths<R: ChunkReader + 'static>(
+    reader: &Arc<R>,
+    column: &ColumnChunkMetaData,
+    rows: usize,
+) -> Result<(), ColumnarError> {
+    let pages = SerializedPageReader::new(Arc::clone(reader), column, rows, None);
+    let mut pages = pages.map_err(refused)?;
+    let optional = column.column_descr().max_def_level() > 0;
+    while let Some(page) = pages.get_next_page().map_err(refused)? {
+        let (buffer, values, levels) = match page {
+            Unpacked::DataPage {
+                ref buf,
+                num_values,
+                encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY,
+                def_level_encoding,
+                ..
+            } => {
+                if optional && def_level_encoding != Encoding::RLE {
+                    return Err(refused("the levels of a page are of an old encoding"));
+                }
+                let size = buf.first_chunk::<4>().map(|size| u32::from_le_bytes(*size));
+                let levels = size.and_then(|size| usize::try_from(size).ok()?.checked_add(4));
+                let levels = if optional { levels } else { Some(0) };
+                (buf, num_values, levels)
+            }
+            Unpacked::DataPageV2 {
+                ref buf,
+                num_values,
+                encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY,
+                def_levels_byte_len,
+                rep_levels_byte_len,
+                ..
+            } => {
+                let levels = def_levels_byte_len.checked_add(rep_levels_byte_len);
+                (buf, num_values, levels.and_then(|n| usize::try_from(n).ok()))
+            }
+            _ => continue,
+        };
+        let body = levels.and_then(|levels| buffer.get(levels..));
+        let stated = body.filter(|body| !body.is_empty()).map(|bytes| {
+            let mut thrift = Thrift { bytes, at: 0 };
+            // Size of a block, parts of a block, values: variable-length numbers as in Thrift.
+            thrift.varint().and_then(|_| thrift.varint()).and_then(|_| thrift.varint())
+        });
+        match stated {
+            Some(Some(count)) if count > u64::from(values).min(LENGTHS_MAX) => {
+                return Err(refused("a page counts more lengths of texts than values"));
+            }
+            // An empty page, or one that ends within its head: the decoder says so.
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -95,11 +199,14 @@ fn inflates_to<R: ChunkReader>(
     Ok(())
 }
 
-/// Sizes of a page.
+/// Facts of a page, as its header states them.
 #[derive(Default)]
 struct Page {
     full: i64,
     packed: i64,
+    values: Option<i64>,
+    encoding: Option<i64>,
+    dictionary: bool,
 }
 
 /// The header at `at` and its length.
@@ -134,10 +241,41 @@ impl Thrift<'_> {
             if kind == STOP {
                 return Some(page);
             }
+            // A field that stands twice could mean one thing here and another to the decoder.
+            if field <= id {
+                return None;
+            }
             id = field;
             match (field, kind) {
                 (2, I32) => page.full = self.zigzag()?,
                 (3, I32) => page.packed = self.zigzag()?,
+                // Of a data page, of a dictionary, of a data page of version 2.
+                (5, RECORD) => self.content(&mut page, 2)?,
+                (7, RECORD) => {
+                    page.dictionary = true;
+                    self.content(&mut page, 2)?;
+                }
+                (8, RECORD) => self.content(&mut page, 4)?,
+                _ => self.skip(kind, 0)?,
+            }
+        }
+    }
+
+    /// Number of values, and the encoding in the field of that number.
+    fn content(&mut self, page: &mut Page, encoding: i64) -> Option<()> {
+        let mut id = 0i64;
+        loop {
+            let (kind, field) = self.field(id)?;
+            if kind == STOP {
+                return Some(());
+            }
+            if field <= id {
+                return None;
+            }
+            id = field;
+            match (field, kind) {
+                (1, I32) => page.values = Some(self.zigzag()?),
+                (_, I32) if field == encoding => page.encoding = Some(self.zigzag()?),
                 _ => self.skip(kind, 0)?,
             }
         }
@@ -228,6 +366,15 @@ impl Thrift<'_> {
 
 const STOP: u8 = 0;
 const I32: u8 = 5;
+const RECORD: u8 = 12;
+/// Encodings as a page header numbers them (parquet-format, `Encoding`).
+const DELTA_LENGTHS: i64 = 6;
+const DELTA_TEXTS: i64 = 7;
+/// Lengths of texts in one page: writers cut pages at some ten thousand values.
+const LENGTHS_MAX: u64 = 16 << 20;
+/// Memory of a text of a dictionary beside its page, and of any other value.
+const VIEW_BYTES: u64 = 16;
+const VALUE_BYTES: u64 = 16;
 /// Structures within a page header nest two deep.
 const DEPTH_MAX: usize = 8;
 /// Bytes looked at for a header: most have tens, those with statistics of long texts more.

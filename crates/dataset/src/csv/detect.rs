@@ -22,14 +22,28 @@ pub(super) fn delimiter(
         };
     }
     let mut best: Option<(Delimiter, (usize, usize))> = None;
+    let mut open = None;
     for candidate in CANDIDATES {
-        let Ok((rows, _)) = split(text, candidate, Some(SAMPLE_ROWS)) else { continue };
+        let rows = match split(text, candidate, Some(SAMPLE_ROWS)) {
+            Ok((rows, _)) => rows,
+            Err(error) => {
+                open.get_or_insert(error);
+                continue;
+            }
+        };
         let Some(score) = score(&rows, hints) else { continue };
         if best.is_none_or(|(_, b)| score > b) {
             best = Some((candidate, score));
         }
     }
-    Ok(best.map_or(Delimiter::Char(b','), |(delimiter, _)| delimiter))
+    // Under the delimiter of the file a quote may stay open, while another one makes no sense of
+    // it: then the quote is what is wrong.
+    let sound = best.is_some_and(|(_, (named, _))| named > 0 || hints.columns.is_empty());
+    match (best, open) {
+        (Some((delimiter, _)), _) if sound => Ok(delimiter),
+        (_, Some(error)) => Err(error),
+        (best, None) => Ok(best.map_or(Delimiter::Char(b','), |(delimiter, _)| delimiter)),
+    }
 }
 
 /// `(declared names found in the first record, rows of the commonest length in per mille)`;
@@ -58,26 +72,35 @@ pub(super) fn has_header(rows: &[StringRecord], pins: &DialectPins, hints: &Hint
     }
     let Some((first, rest)) = rows.split_first() else { return false };
     if !hints.columns.is_empty() {
-        return hints.columns.iter().any(|name| first.iter().any(|f| f == *name));
+        let exact = hints.columns.iter().any(|name| first.iter().any(|f| f == *name));
+        // Names in other letters are names: the columns that are missing are told by name then.
+        let known = |f: &&str| hints.columns.iter().any(|name| name.eq_ignore_ascii_case(f));
+        return exact || first.iter().filter(known).count() * 2 > first.len();
     }
     let number = looks_numeric;
-    let mut names: Vec<&str> = first.iter().collect();
+    let sample = rest.get(..rest.len().min(SAMPLE_ROWS)).unwrap_or_default();
+    // A delimiter at the end of every line makes a column without a name and without a value.
+    let void = |column: &usize| {
+        let empty = |row: &StringRecord| row.get(*column).is_none_or(str::is_empty);
+        empty(first) && sample.iter().all(empty)
+    };
+    let width = first.len() - (0..first.len()).rev().take_while(void).count();
+    let mut names: Vec<&str> = first.iter().take(width).collect();
     names.sort_unstable();
     names.dedup();
-    if names.len() != first.len() || first.iter().any(|f| f.is_empty() || number(f)) {
+    if names.len() != width || names.iter().any(|f| f.is_empty() || number(f)) {
         return false;
     }
     if rest.is_empty() {
         return true;
     }
-    let sample = rest.get(..rest.len().min(SAMPLE_ROWS)).unwrap_or_default();
     let numeric = |column: usize| {
         let mut fields = sample.iter().filter_map(|r| r.get(column)).filter(|f| !f.is_empty());
         fields.next().is_some_and(number) && fields.all(number)
     };
     let again = |column: usize, name: &str| sample.iter().any(|r| r.get(column) == Some(name));
-    let fresh = first.iter().enumerate().all(|(column, name)| !again(column, name));
-    fresh && ((0..first.len()).any(numeric) || sample.len() >= TEXT_ROWS_MIN)
+    let fresh = first.iter().take(width).enumerate().all(|(column, name)| !again(column, name));
+    fresh && ((0..width).any(numeric) || sample.len() >= TEXT_ROWS_MIN)
 }
 
 /// The end of the first line.

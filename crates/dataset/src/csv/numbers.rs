@@ -3,7 +3,7 @@
 //! Owns parsing, and what a column's cells prove about its marks. Must never settle `1,234` by a
 //! guess: a mark of thousands is pinned, or proved within its column.
 
-use super::{CsvError, Hints, Records};
+use super::{CsvError, Delimiter, Hints, Records};
 
 /// A finite number written with that decimal mark: no blanks, no thousands marks, no words.
 pub fn parse_number(text: &str, decimal: char) -> Option<f64> {
@@ -65,7 +65,8 @@ pub(super) fn looks_numeric(field: &str) -> bool {
 
 /// The decimal mark of the numeric columns.
 pub(super) fn decimal(records: &Records, hints: &Hints<'_>) -> Result<char, CsvError> {
-    let (mut dot, mut comma, mut weak_dot) = (false, false, false);
+    let (mut dot, mut comma) = (false, false);
+    let mut weak_dot: Option<(String, String)> = None;
     let mut open: Option<(String, String)> = None;
     for (index, column) in records.columns.iter().enumerate() {
         if !is_numeric(column, hints) {
@@ -76,19 +77,26 @@ pub(super) fn decimal(records: &Records, hints: &Hints<'_>) -> Result<char, CsvE
                 None => {}
                 Some(Evidence::Dot) => dot = true,
                 Some(Evidence::Comma) => comma = true,
-                Some(Evidence::WeakDot) => weak_dot = true,
+                Some(Evidence::WeakDot) => {
+                    weak_dot.get_or_insert_with(|| (column.clone(), field.to_owned()));
+                }
                 Some(Evidence::WeakComma) => {
                     open.get_or_insert_with(|| (column.clone(), field.to_owned()));
                 }
             }
         }
     }
-    match open {
+    // Where fields are separated by `;`, people write decimals with a comma, and `1.234` is more
+    // likely a thousand than one: nothing in the file says which.
+    let continental = records.dialect.delimiter == Delimiter::Char(b';');
+    match (open, weak_dot) {
         _ if dot => Ok('.'),
         _ if comma => Ok(','),
-        _ if weak_dot => Ok('.'),
-        Some((column, text)) => Err(CsvError::AmbiguousDecimal { column, text }),
-        None => Ok('.'),
+        (_, Some(_)) if !continental => Ok('.'),
+        (_, Some((column, text))) | (Some((column, text)), None) => {
+            Err(CsvError::AmbiguousDecimal { column, text })
+        }
+        (None, None) => Ok('.'),
     }
 }
 
@@ -125,7 +133,8 @@ fn column_mark(records: &Records, index: usize) -> Option<char> {
 enum Evidence {
     Dot,
     Comma,
-    /// `1.234`: a decimal mark, unless another field of the file proves the comma.
+    /// `1.234`: a decimal mark, unless another field or the delimiter of the file speaks for the
+    /// comma.
     WeakDot,
     /// `1,234`: it may be either.
     WeakComma,

@@ -2,7 +2,7 @@
 //! blanks before a quote.
 //!
 //! Owns the rules by which such text is left out, and counts what was. Must never leave out a
-//! line that has as many fields as the rows below it.
+//! line that has as many fields as the rows below it, unless at most one of them is filled.
 
 use std::borrow::Cow;
 
@@ -55,13 +55,19 @@ pub(super) fn below_comments(text: &str, lines: usize, delimiter: Delimiter) -> 
 }
 
 /// How many leading records are titles: of another length than the header below them, which
-/// names a declared column as none of them does.
+/// names a declared column as none of them does, or of one filled field at most, as spreadsheets
+/// write a line above a table.
 pub(super) fn titles(rows: &[StringRecord], hints: &Hints<'_>) -> usize {
+    let lone =
+        |row: &StringRecord| row.len() > 2 && row.iter().filter(|f| !f.is_empty()).count() < 2;
     let named = |row: &StringRecord| hints.columns.iter().any(|n| row.iter().any(|f| f == *n));
-    let Some(header) = rows.iter().take(LINES_MAX + 1).position(named) else { return 0 };
+    let header =
+        |row: &StringRecord| if hints.columns.is_empty() { !lone(row) } else { named(row) };
+    let Some(header) = rows.iter().take(LINES_MAX + 1).position(header) else { return 0 };
     let expected = rows.get(header).map_or(0, StringRecord::len);
     let above = rows.get(..header).unwrap_or_default();
-    if above.iter().all(|row| row.len() != expected) { header } else { 0 }
+    let title = |row: &StringRecord| row.len() != expected || lone(row);
+    if above.iter().all(title) { header } else { 0 }
 }
 
 /// The text without blanks between a delimiter (or the begin of a line) and the quote that opens

@@ -78,11 +78,13 @@ impl TextRows {
         Ok((Self { reader, columns: dialect.columns, above }, records))
     }
 
-    /// At most `n` records and their lines; none at the end.
+    /// At most `n` records and their lines, fewer where they are long; none at the end.
     pub(super) fn next(&mut self, n: usize) -> Result<(Vec<StringRecord>, Vec<u64>), StreamError> {
         let (mut rows, mut lines) = (Vec::with_capacity(n), Vec::with_capacity(n));
-        while rows.len() < n {
+        let mut held = 0;
+        while rows.len() < n && held < BATCH_BYTES {
             let Some((row, line)) = self.record()? else { break };
+            held += row.as_slice().len() + END_BYTES * row.len();
             if row.len() != self.columns {
                 let (found, expected) = (row.len(), self.columns);
                 let reason = format!("{found} fields, the first record has {expected}");
@@ -200,6 +202,10 @@ const NOT_UTF8: &str = "a byte that is no UTF-8; if the file is Windows-1252, sa
                         (--encoding windows-1252)";
 /// Bytes of a record: 16,384 columns of a kilobyte.
 const RECORD_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of the records of a batch, with one record as the least: several are under way.
+const BATCH_BYTES: usize = 64 << 20;
+/// Memory of a field beside its bytes.
+const END_BYTES: usize = 8;
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 /// Rows that settle delimiter, header and decimal mark.

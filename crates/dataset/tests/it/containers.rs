@@ -8,7 +8,7 @@ use proofmark_dataset::csv::{self, Hints};
 use proofmark_dataset::digest::row_bytes;
 use proofmark_dataset::rows::{RowStream, StreamOptions};
 use proofmark_dataset::table::{Cells, Table, TableError};
-use proofmark_schema::system::{DataAsset, DataFormat, DialectPins, FeatureKind as Kind};
+use proofmark_schema::system::{self, DataAsset, DataFormat, DialectPins, FeatureKind as Kind};
 use serde_json::Value;
 
 use crate::figures::german;
@@ -234,6 +234,29 @@ fn damaged_containers_end_in_rows_or_an_error() {
             let mut flipped = whole.clone();
             flipped[at] ^= 0xff;
             let _ = read(&flipped);
+        }
+    }
+}
+
+/// 300 rows in types as pandas and databases choose them (8-bit and unsigned integers, floats for
+/// whole numbers, decimals, dictionaries), in several row groups, pages and batches.
+#[test]
+fn the_credit_rows_are_the_same_in_every_container() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/credit");
+    let text = fs::read_to_string(example.join("proofmark.toml")).unwrap();
+    let system = system::parse(&text).unwrap();
+    let asset = system.data.iter().find(|d| d.name == "test").unwrap();
+    let read = |bytes: &[u8], name: &str| {
+        Table::read(bytes, asset, &system.features).unwrap_or_else(|e| panic!("{name}: {e}"))
+    };
+    let want = read(&fs::read(example.join("test.csv")).unwrap(), "test.csv");
+    assert_eq!(want.n, 300);
+    for name in ["credit.parquet", "credit.arrow", "credit.jsonl"] {
+        let got = read(&bytes(name), name);
+        assert_eq!((got.n, &got.labels, &got.classes), (want.n, &want.labels, &want.classes));
+        assert_eq!((&got.violations, &got.notes), (&want.violations, &want.notes), "{name}");
+        for row in 0..want.n {
+            assert_eq!(row_bytes(&got, row), row_bytes(&want, row), "{name}, row {row}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod examples;
 mod figures;
 mod folder;
 mod found;
+mod hostile;
 mod images;
 mod make;
 mod quirks;

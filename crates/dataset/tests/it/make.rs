@@ -1,5 +1,10 @@
-//! Small declarations for tests.
+//! Small declarations and files for tests.
 
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::FileWriter;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterPropertiesBuilder;
 use proofmark_schema::system::{
     DataAsset, DataRole, Decision, DialectPins, Feature, FeatureKind, InputSpec, ModelAsset,
     ModelRole, OutputKind, OutputSpec,
@@ -88,4 +93,25 @@ pub fn model() -> ModelAsset {
 pub fn input(name: &str, dtype: InputType, shape: &[usize]) -> ModelInput {
     let shape = shape.iter().map(|d| (*d != 0).then_some(*d)).collect();
     ModelInput { name: name.into(), dtype, shape }
+}
+
+/// A Parquet file of those rows, packed with zstd.
+pub fn parquet(batch: &RecordBatch, properties: WriterPropertiesBuilder) -> Vec<u8> {
+    let properties = properties.set_compression(Compression::ZSTD(Default::default()));
+    let mut bytes = Vec::new();
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build())).unwrap();
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+/// An Arrow file of those rows.
+pub fn ipc(batch: &RecordBatch) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = FileWriter::try_new(&mut bytes, &batch.schema()).unwrap();
+    writer.write(batch).unwrap();
+    writer.finish().unwrap();
+    drop(writer);
+    bytes
 }

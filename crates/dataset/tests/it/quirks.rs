@@ -118,8 +118,8 @@ fn thousands_are_read_where_a_column_proves_them() {
         (
             "either",
             "a;b\n1,234;x\n2,345;y\n",
-            Err("`1,234` in column `a` may hold a decimal comma or a mark of thousands; pin \
-                 `dialect = { decimal = \",\" }` or `\".\"`"),
+            Err("`1,234` in column `a` may hold a decimal mark or a mark of thousands; pin e.g. \
+             `dialect = { decimal = \",\" }`, or `{ decimal = \".\", thousands = \",\" }`"),
         ),
         ("two groups of four", "a;b\n1,2345.5;x\n2;y\n", Err("not a number")),
     ];
@@ -252,8 +252,8 @@ fn signs_of_percent_and_money_are_refused_with_a_hint() {
     let asset = asset("class", &["x", "y"]);
     for (cell, hint) in [
         ("12%", "write it without the sign: whether `5%` is 5 or 0.05"),
-        ("€ 12", "write the amount without the sign of its currency"),
-        ("$1,200", "write the amount without the sign of its currency"),
+        ("€ 12", "write the amount without its currency"),
+        ("$1,200", "write the amount without its currency"),
         ("1,23,456", "pin `dialect.decimal` and `dialect.thousands`"),
         ("many", "check the type and `dialect.decimal`"),
     ] {
@@ -277,4 +277,74 @@ fn the_test_half_of_adult_reads_like_its_training_half() {
     assert_eq!((test.n, test.dialect.skipped, &test.labels[..]), (2, 1, &[0, 1][..]));
     assert_eq!(test.lines, [2, 3]);
     assert_eq!(test.notes.len(), 1);
+}
+
+#[test]
+fn a_point_in_a_file_of_semicolons_is_not_guessed() {
+    let read = |text: &str, pins: &DialectPins| {
+        csv::read(text.as_bytes(), pins, &Hints::default()).map(|r| r.number_in(0, "1.234"))
+    };
+    let none = DialectPins::default();
+    let open = "a;b\n1.234;x\n2.500;y\n";
+    let told = read(open, &none).unwrap_err().to_string();
+    assert!(told.starts_with("`1.234` in column `a` may hold a decimal mark or a mark"), "{told}");
+    // Another delimiter, another number or a pin says what it is.
+    assert_eq!(read("a,b\n1.234,x\n2.500,y\n", &none), Ok(Some(1.234)));
+    assert_eq!(read("a;b\n1.234;x\n2.5;y\n", &none), Ok(Some(1.234)));
+    // The mark of thousands is still to be proved or pinned: the cell is refused by line.
+    assert_eq!(read("a;b\n1.234;x\n2,5;y\n", &none), Ok(None));
+    let point = DialectPins { decimal: Some('.'), ..none.clone() };
+    assert_eq!(read(open, &point), Ok(Some(1.234)));
+    let comma = DialectPins { decimal: Some(','), thousands: Some('.'), ..none.clone() };
+    assert_eq!(read(open, &comma), Ok(Some(1234.0)));
+    // A first declaration is proposed all the same, and asks.
+    let found = found::table(open.as_bytes()).unwrap();
+    assert_eq!(found.open_mark.as_deref(), Some("1.234"));
+    assert_eq!(found::table(b"a;b\n1.234;x\n2.5;y\n").unwrap().open_mark, None);
+}
+
+/// Titles that a spreadsheet pads with delimiters, a delimiter at the end of every line.
+#[test]
+fn lines_and_columns_without_a_table_in_them_are_left_out() {
+    let asset = asset("class", &["x", "y"]);
+    let wanted = [feature("a", Kind::Number), feature("b", Kind::Category)];
+    let read = |text: &str| Table::read(text.as_bytes(), &asset, &wanted);
+    let want = read("a;b;class\n1,5;p;x\n2,5;q;y\n").unwrap();
+    for (name, text, skipped, note) in [
+        ("padded title", "List of 2023;;\n;;\na;b;class\n1,5;p;x\n2,5;q;y\n", 2, None),
+        (
+            "delimiter at the end",
+            "a;b;class;\n1,5;p;x;\n2,5;q;y;\n",
+            0,
+            Some("column 4 has neither a name nor a value: left out"),
+        ),
+    ] {
+        let got = read(text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!((&got.columns, &got.labels), (&want.columns, &want.labels), "{name}");
+        assert_eq!(got.dialect.skipped, skipped, "{name}");
+        assert_eq!(got.notes.first().map(String::as_str), note, "{name}");
+        let found = found::table(text.as_bytes()).unwrap();
+        let names: Vec<&str> = found.columns.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!((names, found.rows), (vec!["a", "b", "class"], 2), "{name}");
+    }
+    // A row above the header is no title.
+    let told = read("1;p;x\na;b;class\n2,5;q;y\n").unwrap_err().to_string();
+    assert!(told.contains("no header"), "{told}");
+}
+
+#[test]
+fn what_is_wrong_with_a_line_is_told_and_what_to_do() {
+    let asset = asset("class", &["x", "y"]);
+    let wanted = [feature("a", Kind::Number), feature("b", Kind::Category)];
+    for (name, text, told) in [
+        ("blank row", "a;b;class\n1,5;p;x\n;;\n", "no field of this line holds anything: remove"),
+        ("header again", "a;b;class\n1,5;p;x\na;b;class\n2;q;y\n", "the line repeats the header"),
+        ("other letters", "A;B;Class\n1,5;p;x\n2,5;q;y\n", "did you mean `A`?"),
+        ("open quote", "a;b;class\n1,5;\"p;x\n2,5;q;y\n", "the quote opened on line 2 is never"),
+        ("a sum below", "a;b;class\n1,5;p;x\n(1 row)\n", "remove it if it is a title or a sum"),
+        ("spreadsheet error", "a;b;class\n#NV;p;x\n2,5;q;y\n", "an error value of a spreadsheet"),
+    ] {
+        let refused = Table::read(text.as_bytes(), &asset, &wanted).unwrap_err().to_string();
+        assert!(refused.contains(told), "{name}: {refused}");
+    }
 }

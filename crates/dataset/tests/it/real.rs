@@ -1,14 +1,18 @@
 //! Whole public data sets, where the folder with them is present.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use proofmark_dataset::digest::duplicates;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::file::properties::WriterProperties;
+use proofmark_dataset::csv::{self, Hints};
+use proofmark_dataset::digest::{duplicates, row_bytes};
 use proofmark_dataset::images::Images;
 use proofmark_dataset::table::Table;
-use proofmark_schema::system::{DataAsset, Feature, FeatureKind as Kind};
+use proofmark_schema::system::{DataAsset, DialectPins, Feature, FeatureKind as Kind};
 
 use crate::figures::{check, german, german_asset};
-use crate::make::{asset, columns, feature, mutable};
+use crate::make::{asset, columns, feature, ipc, mutable, parquet};
 
 /// The bytes of a file, or a line that says what is skipped.
 fn open(path: &str) -> Option<Vec<u8>> {
@@ -64,6 +68,42 @@ fn adult_census() {
     assert_eq!(["workclass", "occupation", "country"].map(missing), [1836, 1843, 583]);
     assert_eq!(duplicates(&table).rows.len(), 25);
     check(&table, include_str!("golden/adult.txt"));
+}
+
+#[test]
+fn adult_census_is_the_same_table_in_every_container() {
+    let Some(bytes) = open("tabular/adult.data") else { return };
+    let asset = adult_asset(&["<=50K", ">50K"]);
+    let want = Table::read(&bytes, &asset, &adult()).unwrap();
+    let records = csv::read(&bytes, &asset.dialect, &Hints::default()).unwrap();
+    let (mut columns, mut lines) = (Vec::new(), vec![String::new(); records.len()]);
+    for (at, name) in records.columns.iter().enumerate() {
+        let whole: Option<Vec<i64>> = records.column(at).map(|t| t.parse().ok()).collect();
+        for (line, text) in lines.iter_mut().zip(records.column(at)) {
+            let quote = if whole.is_some() { "" } else { "\"" };
+            let mark = if line.is_empty() { "{" } else { ", " };
+            *line += &format!("{mark}\"{name}\": {quote}{text}{quote}");
+        }
+        let column: ArrayRef = match whole {
+            Some(numbers) => Arc::new(Int64Array::from(numbers)),
+            None => Arc::new(StringArray::from(records.column(at).collect::<Vec<_>>())),
+        };
+        columns.push((name.as_str(), column));
+    }
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let asset = DataAsset { dialect: DialectPins::default(), ..asset };
+    for (name, bytes) in [
+        ("parquet", parquet(&batch, WriterProperties::builder())),
+        ("arrow", ipc(&batch)),
+        ("json lines", (lines.join("}\n") + "}\n").into_bytes()),
+    ] {
+        let got = Table::read(&bytes, &asset, &adult()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!((got.n, &got.labels, &got.classes), (want.n, &want.labels, &want.classes));
+        for row in 0..want.n {
+            assert!(row_bytes(&got, row) == row_bytes(&want, row), "{name}, row {row}");
+        }
+        check(&got, include_str!("golden/adult.txt"));
+    }
 }
 
 #[test]

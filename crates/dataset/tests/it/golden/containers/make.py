@@ -1,7 +1,8 @@
 """Writes the same rows into every container that is read; run with pyarrow and Pillow beside it.
 
 `german.*` are the 40 rows of `../german_head.data` with a header. `types.*` hold one column of
-each type with what its cells must become in `types.csv`, written by Python's own rules.
+each type with what its cells must become in `types.csv`, written by Python's own rules. `credit.*`
+are the 300 test rows of `examples/credit`, in types as pandas and databases choose them.
 """
 import datetime as dt
 import decimal
@@ -9,6 +10,7 @@ import json
 import pathlib
 
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
@@ -35,10 +37,10 @@ def german():
         else:
             columns[name] = pa.array(cells)
     table = pa.table(columns)
-    csv = [",".join(NAMES)]
+    lines = [",".join(NAMES)]
     for row in table.to_pylist():
-        csv.append(",".join("" if row[n] is None else str(row[n]) for n in NAMES))
-    (HERE / "german.csv").write_text("\n".join(csv) + "\n")
+        lines.append(",".join("" if row[n] is None else str(row[n]) for n in NAMES))
+    (HERE / "german.csv").write_text("\n".join(lines) + "\n")
     containers(table, "german")
     for codec in ["gzip", "zstd", "lz4", "none"]:
         pq.write_table(table, HERE / f"german_{codec}.parquet", compression=codec,
@@ -109,5 +111,27 @@ def containers(table, stem):
     (HERE / f"{stem}.jsonl").write_text("\n".join(lines) + "\n")
 
 
+def credit():
+    table = csv.read_csv(HERE / "../../../../../../examples/credit/test.csv")
+    kinds = {"duration": pa.int8(), "amount": pa.float64(), "age": pa.float32(),
+             "installment_rate": pa.uint16(), "residence_since": pa.decimal128(19, 0),
+             "class": pa.uint8()}
+    for at, name in enumerate(table.column_names):
+        column = table[name]
+        if name in kinds:
+            column = column.cast(kinds[name])
+        elif pa.types.is_string(column.type) and at % 3 == 0:
+            column = column.dictionary_encode()
+        elif pa.types.is_string(column.type) and at % 3 == 1:
+            column = column.cast(pa.large_string())
+        table = table.set_column(at, name, column)
+    pq.write_table(table, HERE / "credit.parquet", compression="zstd", data_page_size=1024,
+                   row_group_size=128, use_dictionary=["purpose", "savings", "class"])
+    feather.write_feather(table, HERE / "credit.arrow", compression="lz4", chunksize=100)
+    rows = [{k: int(v) if k in kinds else v for k, v in row.items()} for row in table.to_pylist()]
+    (HERE / "credit.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 german()
 types()
+credit()
