@@ -8,6 +8,7 @@ use std::path::Path;
 
 use proofmark_dataset::folder::{self, Gather};
 use proofmark_dataset::images::Images;
+use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::system::{DataAsset, Feature};
 use sha2::{Digest, Sha256};
 
@@ -15,13 +16,18 @@ use crate::assets;
 use crate::failure::{Failure, Outcome};
 use crate::project::Project;
 
-/// Reads the images of a data set; gives also what was not applied to them, in words, and the
-/// digest of the folder, made of the very bytes that were decoded.
-pub fn images(
-    project: &Project,
-    asset: &DataAsset,
-    feature: &Feature,
-) -> Outcome<(Images, Vec<String>, String)> {
+/// Images of a folder.
+pub struct Pictures {
+    /// Pixels and classes.
+    pub images: Images,
+    /// What was not applied to them, in words.
+    pub notes: Vec<String>,
+    /// Digests of the folder and of the list of labels, made of the very bytes that were read.
+    pub digests: Vec<AssetDigest>,
+}
+
+/// Reads the images of a data set.
+pub fn images(project: &Project, asset: &DataAsset, feature: &Feature) -> Outcome<Pictures> {
     let unreadable = |e: folder::FolderError| {
         Failure::new(
             "data-unreadable",
@@ -42,7 +48,13 @@ pub fn images(
         gather.push(entry, &bytes).map_err(unreadable)?;
     }
     let (images, notes) = gather.finish();
-    Ok((images, notes, over(&root, &names, digests)?))
+    let name = format!("data/{}", asset.name);
+    let mut digests = vec![AssetDigest { name, sha256: over(&root, &names, digests)? }];
+    if let Some(list) = &list {
+        let name = format!("data/{}/labels", asset.name);
+        digests.push(AssetDigest { name, sha256: assets::sha256(list) });
+    }
+    Ok(Pictures { images, notes, digests })
 }
 
 /// SHA-256 over the names of all files, sorted, each with the SHA-256 of its content:
@@ -71,13 +83,24 @@ fn over(root: &Path, names: &[String], known: BTreeMap<String, String>) -> Outco
 /// Names of the files in a folder and below it, parts separated by `/`, sorted. Files that begin
 /// with a dot are left out, and the list of labels, which has a digest of its own.
 fn files(root: &Path, asset: &DataAsset) -> Outcome<Vec<String>> {
-    let mut names = Vec::new();
-    walk(root, "", 0, &mut names)?;
+    let mut names = below(root)?;
     let base = asset.path.trim_end_matches('/');
     let list = asset.labels.as_deref().and_then(|l| l.strip_prefix(base)?.strip_prefix('/'));
     names.retain(|name| Some(name.as_str()) != list);
+    Ok(names)
+}
+
+/// Names of all files in a folder and below it, but those that begin with a dot.
+pub fn below(root: &Path) -> Outcome<Vec<String>> {
+    let mut names = Vec::new();
+    walk(root, "", 0, &mut names)?;
     names.sort_unstable();
     Ok(names)
+}
+
+/// The bytes of one image file.
+pub fn image(path: &Path) -> Outcome<Vec<u8>> {
+    assets::read_limited(path, IMAGE_BYTES_MAX)
 }
 
 fn walk(folder: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) -> Outcome<()> {

@@ -30,6 +30,15 @@ impl DumpArgs {
             classes: self.dump_classes,
         }
     }
+    /// What was said, in one line; `None` where nothing was.
+    pub fn said(&self) -> Option<String> {
+        let margins: Vec<String> = self.base_margin.iter().map(f64::to_string).collect();
+        let margin = (!margins.is_empty()).then(|| format!("base margin {}", margins.join(", ")));
+        let objective = self.objective.as_ref().map(|o| format!("objective {o}"));
+        let classes = self.dump_classes.map(|n| format!("{n} classes"));
+        let said: Vec<String> = [margin, objective, classes].into_iter().flatten().collect();
+        (!said.is_empty()).then(|| said.join(", "))
+    }
     /// For the engine; `columns` are the names of the columns in their order, where known.
     pub fn hints(&self, columns: &[String]) -> Hints {
         hints(&self.spec(), columns)

@@ -169,13 +169,7 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
 
 fn of_folder(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
     let feature = image_feature(project)?;
-    let (images, notes, sha256) = folder::images(project, asset, feature)?;
-    let mut digests = vec![AssetDigest { name: format!("data/{}", asset.name), sha256 }];
-    if let Some(path) = &asset.labels {
-        let bytes = assets::read_data(&project.path(path))?;
-        let name = format!("data/{}/labels", asset.name);
-        digests.push(AssetDigest { name, sha256: assets::sha256(&bytes) });
-    }
+    let folder::Pictures { images, notes, digests } = folder::images(project, asset, feature)?;
     Ok(LoadedData { asset: asset.clone(), rows: Rows::Images(images), digests, notes })
 }
 

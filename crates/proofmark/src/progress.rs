@@ -24,11 +24,18 @@ impl Bars {
     }
     /// Begins the bar of a probe.
     pub fn begin(&self, title: &str) {
+        self.begin_as(title, TEMPLATE);
+    }
+    /// Begins a count of which nobody knows the end.
+    pub fn begin_counting(&self, title: &str) {
+        self.begin_as(title, COUNT);
+    }
+    fn begin_as(&self, title: &str, template: &str) {
         if !self.shown {
             return;
         }
         let bar = ProgressBar::new(0);
-        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or(ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
         bar.set_style(style);
         bar.set_prefix(title.to_owned());
         bar.enable_steady_tick(Duration::from_millis(TICK_MS));
@@ -59,5 +66,6 @@ impl Progress for Bars {
 }
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} {msg} {elapsed}";
+const COUNT: &str = "{prefix} {spinner} {human_pos} {msg} {elapsed}";
 /// Redraw often enough to look alive, seldom enough to cost nothing.
 const TICK_MS: u64 = 200;

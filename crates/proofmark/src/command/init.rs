@@ -3,6 +3,7 @@
 //! Owns what is recognised and what is told about files that must not be loaded. A pickle is
 //! recognised by content and never opened.
 
+mod folders;
 mod found;
 
 use std::path::{Path, PathBuf};

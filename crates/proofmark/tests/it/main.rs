@@ -4,10 +4,12 @@
 
 mod bad_inputs;
 mod classical;
+mod containers;
 mod drill;
 mod first_use;
 mod guard;
 mod harden;
+mod image_folder;
 mod incident;
 mod interrupted;
 mod model_run;

@@ -134,3 +134,178 @@ fn bad_rows_leave_the_old_output_alone() {
 fn linear() -> &'static [u8] {
     include_bytes!("golden/plus_one.onnx")
 }
+
+/// A table of two columns.
+fn table(rows: usize) -> String {
+    let mut text = String::from("a,b\n");
+    for row in 0..rows {
+        text += &format!("{}.25,{}\n", row % 1_000, row % 77);
+    }
+    text
+}
+
+/// Names of everything in the folder.
+fn names(scratch: &Scratch) -> Vec<String> {
+    let entries = fs::read_dir(scratch.dir()).expect("folder");
+    let name = |e: std::io::Result<fs::DirEntry>| e.expect("entry").file_name();
+    let mut names: Vec<String> = entries.map(|e| name(e).to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The binary at work on `t.csv`, from the moment on at which it has begun to gather rows.
+#[cfg(target_os = "linux")]
+struct AtWork {
+    child: std::process::Child,
+}
+
+#[cfg(target_os = "linux")]
+impl AtWork {
+    fn begin(scratch: &Scratch, output: &str) -> Self {
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_proofmark"))
+            .env("PROOFMARK_ONNXRUNTIME", "off")
+            .args(["model", "run"])
+            .arg(scratch.path("linear.onnx"))
+            .arg("--input")
+            .arg(scratch.path("t.csv"))
+            .arg("--output")
+            .arg(scratch.path(output))
+            .args(["--threads", "2"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        Self { child }
+    }
+
+    /// Waits until a file without a name is open; false when the run has ended before.
+    fn gathers(&mut self) -> bool {
+        let files = format!("/proc/{}/fd", self.child.id());
+        for _ in 0..60_000 {
+            if self.child.try_wait().expect("state").is_some() {
+                return false;
+            }
+            let open = fs::read_dir(&files).into_iter().flatten().flatten();
+            let mut targets = open.filter_map(|e| fs::read_link(e.path()).ok());
+            if targets.any(|t| t.to_string_lossy().contains("(deleted)")) {
+                return true;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("the run never began");
+    }
+
+    /// The most memory it ever had, in KiB.
+    fn peak(mut self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let mut peak = 0;
+        while self.child.try_wait().expect("state").is_none() {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok());
+            peak = kib.unwrap_or(peak);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let output = self.child.wait_with_output().expect("the end");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        peak
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_is_stopped_leaves_nothing_and_the_next_is_whole() {
+    let scratch = Scratch::copy_of("credit");
+    fs::write(scratch.path("linear.onnx"), linear()).expect("write");
+    fs::write(scratch.path("t.csv"), table(400_000)).expect("write");
+    fs::write(scratch.path("o.csv"), "old").expect("write");
+    let before = names(&scratch);
+    for signal in ["INT", "TERM", "KILL"] {
+        let stopped = (0..5).any(|_| {
+            let mut work = AtWork::begin(&scratch, "o.csv");
+            if !work.gathers() {
+                fs::write(scratch.path("o.csv"), "old").expect("write");
+                return false;
+            }
+            let id = work.child.id().to_string();
+            let kill = std::process::Command::new("kill").args([format!("-{signal}"), id]).status();
+            assert!(kill.expect("kill").success());
+            let output = work.child.wait_with_output().expect("the end");
+            if output.status.success() {
+                fs::write(scratch.path("o.csv"), "old").expect("write");
+                return false;
+            }
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            if signal != "KILL" {
+                assert_eq!(output.status.code(), Some(2), "{signal}: {told}");
+                assert!(told.contains("error[interrupted]") && told.contains("help: "), "{told}");
+            }
+            true
+        });
+        assert!(stopped, "{signal}: the run always ended before");
+        assert_eq!(fs::read(scratch.path("o.csv")).expect("old"), b"old", "{signal}");
+        assert_eq!(names(&scratch), before, "{signal}: nothing is left behind");
+    }
+    let again = run(&scratch, "linear.onnx", "t.csv", "o.csv", &[]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(fs::read_to_string(scratch.path("o.csv")).expect("text").lines().count(), 400_001);
+    assert_eq!(names(&scratch), before);
+}
+
+/// Generous for a debug build: what is watched is that memory does not follow the rows.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_does_not_grow_with_the_rows() {
+    let scratch = Scratch::copy_of("credit");
+    fs::write(scratch.path("linear.onnx"), linear()).expect("write");
+    for output in ["o.csv", "o.npy"] {
+        let [few, many] = [50_000, 200_000].map(|rows| {
+            fs::write(scratch.path("t.csv"), table(rows)).expect("write");
+            AtWork::begin(&scratch, output).peak()
+        });
+        assert!(few > 0 && many < 500 << 10, "{output}: {many} KiB");
+        assert!(many < few + (48 << 10), "{output}: {few} KiB for 50,000 rows, then {many}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn outputs_that_cannot_be_written_are_told_and_devices_stay_devices() {
+    use std::os::unix::fs::FileTypeExt;
+    let scratch = Scratch::copy_of("credit");
+    fs::write(scratch.path("linear.onnx"), linear()).expect("write");
+    fs::write(scratch.path("t.csv"), table(20_000)).expect("write");
+    fs::create_dir(scratch.path("folder.csv")).expect("mkdir");
+    let before = names(&scratch);
+    let ran = run(&scratch, "linear.onnx", "t.csv", "folder.csv", &[]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("folder.csv` is a folder"), "{}", ran.stderr);
+
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let (model, input) = (path("linear.onnx"), path("t.csv"));
+    for (device, code, words) in
+        [("/dev/full", 2, "cannot write to `/dev/full`"), ("/dev/null", 0, "20000 rows")]
+    {
+        let device_is = || fs::metadata(device).is_ok_and(|m| m.file_type().is_char_device());
+        if !device_is() {
+            continue;
+        }
+        let ran = proofmark(&["model", "run", &model, "--input", &input, "--output", device]);
+        assert_eq!(ran.code, code, "{device}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{device}: {}", ran.stderr);
+        assert!(device_is(), "{device} was replaced");
+    }
+
+    // A disk that is full in the middle: files of at most four kilobytes, and no signal for it.
+    let shell = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    let output = std::process::Command::new("sh")
+        .args(["-c", shell, "sh", env!("CARGO_BIN_EXE_proofmark"), "model", "run", &model])
+        .args(["--input", &input, "--output", &path("o.csv")])
+        .env("PROOFMARK_ONNXRUNTIME", "off")
+        .output()
+        .expect("sh");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("cannot write the rows in") && told.contains("make room"), "{told}");
+    assert_eq!(names(&scratch), before);
+}

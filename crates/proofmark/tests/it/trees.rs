@@ -72,6 +72,40 @@ fn rows_get_the_probabilities_of_the_library() {
     assert!(apart(&scratch, "gbm.json", "test.libsvm", "expected_json.npy", &sparse) < 1e-6);
 }
 
+/// What is said on the command line stands in the record of the run.
+#[test]
+fn flags_of_libsvm_and_dumps_are_needed_where_files_leave_it_open_and_are_echoed() {
+    let scratch = scratch();
+    let csv = fs::read_to_string(scratch.path("test.csv")).expect("csv");
+    fs::write(scratch.path("test.libsvm"), as_libsvm(&csv)).expect("write");
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let (rows, table, out) = (path("test.libsvm"), path("test.csv"), path("o.csv"));
+    let run = |model: &str, input: &str, more: &[&str]| {
+        let model = path(model);
+        let base = ["model", "run", &model, "--input", input, "--output", &out];
+        proofmark(&[&base[..], more, &["--format", "json"]].concat())
+    };
+    let unsaid = run("gbm.json", &rows, &[]);
+    assert_eq!(unsaid.code, 2, "{}", unsaid.stdout);
+    assert!(unsaid.stdout.contains("--libsvm-"), "{}", unsaid.stdout);
+    let told = |ran: crate::support::Ran| {
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        serde_json::from_str::<serde_json::Value>(&ran.stdout).expect("json")
+    };
+    let sparse = ["--libsvm-index", "1", "--libsvm-absent", "missing"];
+    let document = told(run("gbm.json", &rows, &sparse));
+    let input = "libsvm, 7 columns, indices from 1, absent values are missing";
+    assert_eq!(document["input"], input);
+    assert_eq!(document["dump"], serde_json::Value::Null);
+    let said = ["--base-margin=-0.5", "--objective", "binary:logistic"];
+    let dump = [&["--columns", COLUMNS], &said[..]].concat();
+    let document = told(run("dump.json", &table, &dump));
+    assert_eq!(document["dump"], "base margin -0.5, objective binary:logistic");
+    let wrong = run("dump.json", &table, &["--columns", COLUMNS, "--objective", "no:such"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.stdout);
+    assert!(wrong.stdout.contains("no:such"), "{}", wrong.stdout);
+}
+
 #[test]
 fn inspect_tells_what_the_trees_are() {
     let scratch = scratch();

@@ -71,15 +71,7 @@ impl Template {
             table_data(out, table);
         }
         if let Some(images) = &data.images {
-            out.found(&format!("{} images", images.rows));
-            match &images.labels {
-                Some(path) => out.pair("labels", &quoted(path)),
-                None => {
-                    out.say("the file with the labels (.npy or IDX)");
-                    out.unsaid("labels");
-                }
-            }
-            classes(out, &images.label_values);
+            images_data(out, images);
         }
     }
 
@@ -313,12 +305,46 @@ fn table_data(out: &mut Lines, table: &FoundTable) {
         ));
         out.unsaid("missing");
     }
+    let mut dialect = Vec::new();
     if !table.header {
         let names: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
         out.found("no header; give the columns their names here and below");
-        let columns = names.join(", ");
-        out.pair("dialect", &format!("{{ header = false, columns = [{columns}] }}"));
+        dialect.push(format!("header = false, columns = [{}]", names.join(", ")));
     }
+    if let Some(text) = &table.open_mark {
+        out.say(&format!(
+            "the decimal mark, \".\" or \",\": is `{text}` below ten, or over a thousand? then add \
+             `thousands` with the other mark"
+        ));
+        dialect.push(format!("decimal = {}", quoted(UNSAID)));
+    }
+    if !dialect.is_empty() {
+        out.pair("dialect", &format!("{{ {} }}", dialect.join(", ")));
+    }
+}
+
+fn images_data(out: &mut Lines, images: &FoundImages) {
+    out.found(&format!("{} images", images.rows));
+    match &images.labels {
+        Some(path) => out.pair("labels", &quoted(path)),
+        None if images.folder && !images.label_values.is_empty() => {
+            // Every class has its name already; a person may still give it another.
+            let names = images.label_values.iter();
+            let pair = |name: &String| format!("{} = {}", Key::new(name.as_str()), quoted(name));
+            let pairs: Vec<String> = names.map(pair).collect();
+            out.found("subfolders are the classes; name = \"subfolder\"");
+            return out.pair("classes", &format!("{{ {} }}", pairs.join(", ")));
+        }
+        None if images.folder => {
+            out.say("a list of the labels, with the columns `file` and `label` (.csv)");
+            out.unsaid("labels");
+        }
+        None => {
+            out.say("the file with the labels (.npy or IDX)");
+            out.unsaid("labels");
+        }
+    }
+    classes(out, &images.label_values);
 }
 
 fn classes(out: &mut Lines, values: &[String]) {
@@ -415,6 +441,8 @@ fn role(path: &str) -> Option<&'static str> {
 }
 
 fn stem(path: &str) -> &str {
+    // A folder is written with its last `/`.
+    let path = path.trim_end_matches('/');
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split('.').next().unwrap_or(file)
 }

@@ -19,6 +19,7 @@ fn table() -> Template {
     let mut purpose = column("purpose", FeatureKind::Category, &["car", "radio/\"TV\""], 2);
     purpose.missing = vec!["?".into()];
     let table = FoundTable {
+        open_mark: None,
         rows: 1000,
         dialect: "6 columns by `;`, decimal `,`, header, UTF-8, LF".into(),
         header: true,
@@ -51,6 +52,7 @@ fn images() -> Template {
         range: [0.0, 255.0],
         labels: Some("t10k-labels-idx1-ubyte.gz".into()),
         label_values: vec!["0".into(), "1".into()],
+        folder: false,
     };
     let path = "t10k-images-idx3-ubyte.gz".into();
     let model = |path: &str| FoundModel {
@@ -74,6 +76,42 @@ fn a_template_of_a_table() {
 #[test]
 fn a_template_of_images() {
     insta::assert_snapshot!("images", images().render());
+}
+
+#[test]
+fn a_folder_is_proposed_with_its_subfolders_as_classes() {
+    let mut template = images();
+    template.data[0].path = "pictures/test/".into();
+    let found = template.data[0].images.as_mut().unwrap();
+    (found.labels, found.folder) = (None, true);
+    found.label_values = vec!["T-shirt, plain".into(), "boot".into()];
+    let text = template.render();
+    for line in [
+        "[data.test]",
+        "path = \"pictures/test/\"",
+        "role = \"test\"",
+        "classes = { \"T-shirt, plain\" = \"T-shirt, plain\", boot = \"boot\" }",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+    }
+    let problems = system::parse(&text).unwrap_err();
+    assert!(problems.iter().all(|p| p.code == "not-said"), "{problems:#?}");
+    template.data[0].images.as_mut().unwrap().label_values.clear();
+    let text = template.render();
+    assert!(text.contains("columns `file` and `label`") && text.contains("labels = \"?\""));
+}
+
+#[test]
+fn a_number_that_may_be_a_thousand_is_asked_about() {
+    let mut template = table();
+    template.data[0].table.as_mut().unwrap().open_mark = Some("1.234".into());
+    let text = template.render();
+    assert!(text.contains("is `1.234` below ten, or over a thousand?"), "{text}");
+    assert!(text.lines().any(|l| l == "dialect = { decimal = \"?\" }"), "{text}");
+    let problems = system::parse(&text).unwrap_err();
+    assert!(problems.iter().all(|p| p.code == "not-said"), "{problems:#?}");
+    let said = text.replacen("decimal = \"?\"", "decimal = \",\", thousands = \".\"", 1);
+    assert_eq!(system::parse(&said).unwrap_err().len(), problems.len() - 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What lies in a folder, as facts for a first declaration.
 //!
-//! Owns which files belong together: images and labels, a model and its expected scores. Every
-//! guess is marked in the declaration for a person to confirm. Must never load a pickle.
+//! Owns which files belong together: images and labels, a model and its expected scores; folders
+//! of images are [`super::folders`]. Every guess is marked in the declaration for a person to confirm. Must never load a pickle.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use proofmark_formats::sniff::Kind;
 use proofmark_formats::{idx, npy};
 use proofmark_schema::system::{FoundData, FoundModel, FoundTable, FoundTensor, Template};
 
+use super::folders;
 use crate::assets;
 use crate::failure::{OrFail, Outcome};
 
@@ -62,6 +63,7 @@ pub fn survey(dir: &Path, files: &[PathBuf]) -> Outcome<Found> {
         }
     }
     pair(&mut found, &arrays)?;
+    folders::survey(dir, &mut found)?;
     Ok(found)
 }
 

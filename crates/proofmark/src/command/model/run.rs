@@ -109,15 +109,20 @@ impl RunArgs {
         let mut feed = feed::open(&self.input, &model, self, whole.width())?;
         let mut sink = sink::Sink::create(&self.output, whole.outputs())?;
         let bars = Bars::new(global.quiet);
-        bars.begin("rows");
+        // Delimited text and JSON lines do not say how many rows there are.
+        match feed.rows() {
+            Some(_) => bars.begin("rows"),
+            None => bars.begin_counting("rows"),
+        }
         let threads = self.threads.unwrap_or_else(cores).clamp(1, THREADS_MAX);
         let total = feed.rows().unwrap_or(0);
         let step = |rows: u64| bars.step("", rows, total.max(rows));
-        let course = pump::Course { threads, cancelled: interrupt::flag(), step: &step };
+        let cancelled = interrupt::flag();
+        let course = pump::Course { threads, cancelled, step: &step };
         let ran = pump::run(&whole, &mut feed, &mut sink, &course);
         bars.end();
         let rows = ran?;
-        sink.finish()?;
+        sink.finish(cancelled)?;
         self.report(&whole, feed.told(), rows, threads, global);
         Ok(ExitCode::SUCCESS)
     }
@@ -129,14 +134,15 @@ impl RunArgs {
                 "format": "proofmark.model-run/1", "complete": true, "rows": rows,
                 "input": told, "outputs": whole.outputs(), "output": self.output,
                 "engine": facts.name, "engine_version": facts.version, "engine_note": facts.note,
-                "batch": whole.width(), "threads": threads,
+                "batch": whole.width(), "threads": threads, "dump": self.dump.said(),
             }));
         }
         let note = facts.note.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
+        let dump = self.dump.said().map(|d| format!("trees as said: {d}\n")).unwrap_or_default();
         output::note(
             global.quiet,
             &format!(
-                "read as: {told}\n{rows} rows through {} {}{note} into `{}`",
+                "{dump}read as: {told}\n{rows} rows through {} {}{note} into `{}`",
                 facts.name,
                 facts.version,
                 self.output.display()
@@ -171,6 +177,11 @@ impl RunArgs {
             }),
         })
     }
+}
+
+/// Ctrl-C or a signal to end.
+fn interrupted() -> Failure {
+    Failure::new("interrupted", "interrupted: no answer was written", "run it again")
 }
 
 /// Rows of a batch: many for tables, where the cost of a call would show, few for images.

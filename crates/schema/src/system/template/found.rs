@@ -25,6 +25,8 @@ pub struct FoundTable {
     pub dialect: String,
     /// Whether the file names its columns.
     pub header: bool,
+    /// A number such as `1.234`, where nothing in the file says whether that is a thousand.
+    pub open_mark: Option<String>,
     /// Columns, in order.
     pub columns: Vec<FoundColumn>,
 }
@@ -59,6 +61,8 @@ pub struct FoundImages {
     pub labels: Option<String>,
     /// Different labels.
     pub label_values: Vec<String>,
+    /// Whether they are files of a folder; without a label file its subfolders are the classes.
+    pub folder: bool,
 }
 
 /// A model file.

@@ -61,7 +61,7 @@ fn drain(
     let mut early: BTreeMap<u64, Vec<Value>> = BTreeMap::new();
     let gone = || Failure::new("run", "the threads have ended", "please report this");
     loop {
-        while !ended && sent - written < most {
+        while !ended && sent - written < most && !course.cancelled.load(Ordering::Relaxed) {
             match feed.next()? {
                 Some(batch) => {
                     jobs.send((sent, batch)).map_err(|_| gone())?;
@@ -70,12 +70,11 @@ fn drain(
                 None => ended = true,
             }
         }
+        if course.cancelled.load(Ordering::Relaxed) {
+            return Err(super::interrupted());
+        }
         if written == sent {
             break;
-        }
-        if course.cancelled.load(Ordering::Relaxed) {
-            let words = "interrupted: no answer was written";
-            return Err(Failure::new("interrupted", words, "run it again"));
         }
         let (at, values) = done.recv().map_err(|_| gone())?;
         early.insert(at, values?);

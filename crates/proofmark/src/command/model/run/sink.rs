@@ -1,11 +1,13 @@
 //! Where answers go: `.npy`, `.npz` or `.csv`.
 //!
 //! Owns the spooling: rows gather in a file without a name, and what is asked for appears whole
-//! under its name at the end, or not at all. Called by [`super`].
+//! under its name at the end, or not at all. Must never replace what is no plain file, such as a
+//! device: that is written into. Called by [`super`].
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proofmark_engine::value::Value;
 use proofmark_evidence::durable::{self, OsFs};
@@ -18,6 +20,10 @@ use crate::failure::{Failure, OrFail, Outcome};
 /// Answers on their way to a file.
 pub struct Sink {
     path: PathBuf,
+    /// Where rows gather until then.
+    spools: PathBuf,
+    /// Whether the path is that of a device or a pipe.
+    into: bool,
     names: Vec<String>,
     kind: Kind,
 }
@@ -42,11 +48,19 @@ impl Sink {
     /// Gets ready to write the outputs of those names to `path`.
     pub fn create(path: &Path, outputs: &[String]) -> Outcome<Self> {
         let ending = |e: &str| path.extension().is_some_and(|x| x.eq_ignore_ascii_case(e));
-        let folder = folder_of(path);
-        durable::create_dir_all(&OsFs, folder).or_fail("output", "check the folder")?;
+        let there = std::fs::metadata(path).ok();
+        if there.as_ref().is_some_and(|m| m.is_dir()) {
+            let words = format!("`{}` is a folder", path.display());
+            return Err(Failure::new("output", words, "name a file: .npy, .npz or .csv"));
+        }
+        let into = there.is_some_and(|m| !m.is_file());
+        let spools = if into { std::env::temp_dir() } else { folder_of(path).to_owned() };
+        if !into {
+            durable::create_dir_all(&OsFs, &spools).or_fail("output", "check the folder")?;
+        }
         let zip = ending("npz");
         let kind = if ending("csv") {
-            Kind::Csv { spool: Spool::create(folder)?, begun: false }
+            Kind::Csv { spool: Spool::create(&spools)?, begun: false }
         } else if outputs.len() == 1 || zip {
             Kind::Arrays { gathered: outputs.iter().map(|_| Gathered::Empty).collect(), zip }
         } else {
@@ -56,7 +70,7 @@ impl Sink {
                 "name an .npz or a .csv, or choose one output with --outputs",
             ));
         };
-        Ok(Self { path: path.to_owned(), names: outputs.to_vec(), kind })
+        Ok(Self { path: path.to_owned(), spools, into, names: outputs.to_vec(), kind })
     }
 
     /// Puts the answers of further rows behind the others.
@@ -74,17 +88,17 @@ impl Sink {
                 spool.push(rows(&arrays).as_bytes())
             }
             Kind::Arrays { gathered, .. } => {
-                let folder = folder_of(&self.path);
+                let folder = &self.spools;
                 let mut each = gathered.iter_mut().zip(&arrays);
                 each.try_for_each(|(gathered, array)| gathered.push(folder, array))
             }
         }
     }
 
-    /// Puts the file in its place.
-    pub fn finish(self) -> Outcome<()> {
+    /// Puts the file in its place, unless `cancelled` is set before it is whole.
+    pub fn finish(self, cancelled: &AtomicBool) -> Outcome<()> {
         let help = "check the folder and the free space";
-        let mut whole: Box<dyn Read> = match self.kind {
+        let whole: Box<dyn Read> = match self.kind {
             Kind::Csv { spool, .. } => Box::new(spool.rewound()?),
             Kind::Arrays { gathered, zip: true } => {
                 let mut zip = ZipWriter::new();
@@ -107,7 +121,24 @@ impl Sink {
                 None => return Ok(()),
             },
         };
-        durable::write_from(&OsFs, &self.path, &mut whole).or_fail("output", help)
+        let mut whole = Stoppable { whole, cancelled };
+        let written = if self.into {
+            let told =
+                |e: std::io::Error| format!("cannot write to `{}`: {e}", self.path.display());
+            let file = OpenOptions::new().write(true).open(&self.path);
+            file.and_then(|mut file| {
+                std::io::copy(&mut whole, &mut file)?;
+                file.flush()
+            })
+            .map_err(told)
+            .or_fail("output", help)
+        } else {
+            durable::write_from(&OsFs, &self.path, &mut whole).or_fail("output", help)
+        };
+        match written {
+            Err(_) if cancelled.load(Ordering::Relaxed) => Err(super::interrupted()),
+            written => written,
+        }
     }
 }
 
@@ -156,25 +187,56 @@ impl Gathered {
     }
 }
 
+/// Bytes that end with an error once the run is cancelled.
+struct Stoppable<'a> {
+    whole: Box<dyn Read>,
+    cancelled: &'a AtomicBool,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(std::io::Error::other("interrupted"));
+        }
+        self.whole.read(buffer)
+    }
+}
+
 /// A file without a name.
-struct Spool(BufWriter<File>);
+struct Spool {
+    file: BufWriter<File>,
+    folder: PathBuf,
+}
 
 impl Spool {
     fn create(folder: &Path) -> Outcome<Self> {
-        let file = tempfile::tempfile_in(folder);
-        Ok(Self(BufWriter::new(file.or_fail("output", "check the folder and its permissions")?)))
+        let file = tempfile::tempfile_in(folder)
+            .map_err(|e| format!("cannot write in `{}`: {e}", folder.display()))
+            .or_fail("output", "check the folder, its permissions and the free space")?;
+        Ok(Self { file: BufWriter::new(file), folder: folder.to_owned() })
     }
 
     fn push(&mut self, bytes: &[u8]) -> Outcome<()> {
-        self.0.write_all(bytes).or_fail("output", "check the free space")
+        let written = self.file.write_all(bytes);
+        written.map_err(|e| self.full(&e)).or_fail("output", SPACE)
     }
 
     fn rewound(self) -> Outcome<File> {
-        let help = "check the free space";
-        let mut file = self.0.into_inner().map_err(|e| e.to_string()).or_fail("output", help)?;
-        file.rewind().or_fail("output", help)?;
+        let folder = self.folder;
+        let told = |e: &dyn std::fmt::Display| full(&folder, e);
+        let mut file =
+            self.file.into_inner().map_err(|e| told(&e.error())).or_fail("output", SPACE)?;
+        file.rewind().map_err(|e| told(&e)).or_fail("output", SPACE)?;
         Ok(file)
     }
+
+    fn full(&self, error: &std::io::Error) -> String {
+        full(&self.folder, error)
+    }
+}
+
+fn full(folder: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("cannot write the rows in `{}`: {error}; no answer was written", folder.display())
 }
 
 /// Names of the columns of an output: its own, with the key or the place where it has several.
@@ -231,6 +293,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+const SPACE: &str = "make room there, or name another folder with --output";
 /// Bytes of an archive, which is put together in memory.
 const NPZ_BYTES_MAX: u64 = 384 << 20;
 /// Texts held in memory: at some tens of bytes each, a few hundred megabytes.
