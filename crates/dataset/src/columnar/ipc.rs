@@ -31,7 +31,7 @@ fn open<R: Read + Seek + Send + 'static>(mut reader: R) -> Result<Batches, Colum
     let mut magic = Vec::new();
     (&mut reader).take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(refused)?;
     // A file is its magic, a stream, and a footer that repeats where the messages are.
-    let start = if magic == MAGIC { FILE_START } else { 0 };
+    let start = if magic == MAGIC { first_message(&mut reader)? } else { 0 };
     reader.seek(SeekFrom::Start(start)).map_err(refused)?;
     let rows = check(&mut reader, start, len)?;
     reader.seek(SeekFrom::Start(start)).map_err(refused)?;
@@ -54,6 +54,15 @@ fn open<R: Read + Seek + Send + 'static>(mut reader: R) -> Result<Batches, Colum
     };
     let format = DataFormat::Arrow;
     Ok(Batches { format, columns, rows: Some(rows), next: Box::new(next) })
+}
+
+/// Where the messages of a file begin: zeros behind its magic align them, to 8 bytes or to 64.
+fn first_message<R: Read + Seek>(reader: &mut R) -> Result<u64, ColumnarError> {
+    reader.seek(SeekFrom::Start(FILE_START)).map_err(refused)?;
+    let mut padding = Vec::new();
+    reader.take(ALIGNED_MAX - FILE_START).read_to_end(&mut padding).map_err(refused)?;
+    let zeros = padding.iter().take_while(|byte| **byte == 0).count() as u64;
+    Ok(FILE_START + zeros / FILE_START * FILE_START)
 }
 
 /// Walks over all messages; gives the rows they hold.
@@ -157,8 +166,10 @@ fn refused(error: impl std::fmt::Display) -> ColumnarError {
 }
 
 const MAGIC: &[u8] = b"ARROW1";
-/// The magic and the zeros that align what follows.
+/// The magic and the least zeros that align what follows.
 const FILE_START: u64 = 8;
+/// The widest alignment that writers use.
+const ALIGNED_MAX: u64 = 64;
 /// The mark of a message and its length.
 const PREFIX: u64 = 8;
 /// Bytes of a message's description: a handful per column and buffer.

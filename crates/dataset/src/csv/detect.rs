@@ -26,10 +26,11 @@ pub(super) fn delimiter(
     for candidate in CANDIDATES {
         let rows = match split(text, candidate, Some(SAMPLE_ROWS)) {
             Ok((rows, _)) => rows,
-            Err(error) => {
+            Err(error @ CsvError::OpenQuote { .. }) => {
                 open.get_or_insert(error);
                 continue;
             }
+            Err(_) => continue,
         };
         let Some(score) = score(&rows, hints) else { continue };
         if best.is_none_or(|(_, b)| score > b) {

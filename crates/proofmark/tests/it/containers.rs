@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{Scratch, proofmark};
 
-const ROWS: usize = 60;
+const ROWS: usize = 25;
 const TWINS: [&str; 3] = ["credit.parquet", "credit.arrow", "credit.jsonl"];
 
 fn add(scratch: &Scratch, name: &str) {

@@ -13,7 +13,7 @@ use crate::support::{Ran, Scratch, proofmark};
 const CLASSES: [&str; 10] =
     ["tshirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
 /// Images: enough for an interval, few enough for a debug build.
-const ROWS: usize = 30;
+const ROWS: usize = 12;
 const SIDE: usize = 28;
 
 /// An image of the bundled example: name in a folder of subfolders, class, pixels.
@@ -87,6 +87,7 @@ norm = "linf"
 eps = [8]
 scale = "0-255"
 access = "white-box"
+suite = "fgsm"
 [criteria.accuracy]
 metric = "accuracy"
 model = "cnn"
@@ -300,7 +301,7 @@ fn links_and_lists_that_do_not_fit_are_refused() {
         fs::write(scratch.path("images/labels.csv"), old).expect("write");
     };
     with(&|t| t.replacen("file,", "name,", 1), &["name, label", "`file` and `label` are read"]);
-    with(&|t| t.lines().take(20).collect::<Vec<_>>().join("\n"), &["has no label in the list"]);
+    with(&|t| t.lines().take(9).collect::<Vec<_>>().join("\n"), &["has no label in the list"]);
     with(&|t| format!("{t}ghost.png,1\n"), &["ghost.png", "but not in the folder"]);
     with(&|t| format!("{t}{}\n", t.lines().nth(1).expect("row")), &["stands twice"]);
     with(&|t| format!("{t}../cnn.onnx,1\n"), &["../cnn.onnx", "not in the folder"]);
@@ -334,7 +335,7 @@ fn init_proposes_folders_of_images_with_what_it_found() {
     let (text, notes) = proposed(&scratch);
     for line in [
         "path = \"images/\"",
-        "# found: 30 images",
+        "# found: 12 images",
         "[data.train]",
         "path = \"pictures/train/\"",
         "[data.test]",

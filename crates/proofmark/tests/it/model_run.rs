@@ -112,7 +112,7 @@ fn bad_rows_leave_the_old_output_alone() {
         ("too wide", "a;b;c\n1;2;3\n", &[][..], "binding", "reads 2 columns, the file gives 3"),
         ("unknown", "a;b\n1;2\n", &["--columns", "a,z"][..], "binding", "no column `z`"),
         ("no rows", "a;b\n", &[][..], "input", "no data row"),
-        ("comma", "a;b\n1,234;2\n", &[][..], "input", "decimal comma or a mark of thousands"),
+        ("comma", "a;b\n1,234;2\n", &[][..], "input", "decimal mark or a mark of thousands"),
         ("bad mark", "a;b\n1;2\n", &["--decimal", "x"][..], "usage", "`x` is no decimal mark"),
     ] {
         fs::write(scratch.path("t.csv"), table).expect("write");
