@@ -221,8 +221,8 @@ pub enum CsvError {
     },
     /// Thousands or decimals.
     #[error(
-        "`{text}` in column `{column}` may hold a decimal mark or a mark of thousands; pin e.g. \
-         `dialect = {{ decimal = \",\" }}`, or `{{ decimal = \".\", thousands = \",\" }}`"
+        "`{text}` in column `{column}` may hold a decimal mark or a mark of thousands; pin {}",
+        either(.text)
     )]
     AmbiguousDecimal {
         /// Column.
@@ -513,6 +513,15 @@ fn pinned(pins: &DialectPins) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(name, set)| set.then_some(name))
     .collect()
+}
+
+/// The two pins that a number with one mark leaves open.
+fn either(text: &str) -> String {
+    let (own, other) = if text.contains('.') { ('.', ',') } else { (',', '.') };
+    format!(
+        "`dialect = {{ decimal = \"{own}\" }}` or \
+         `dialect = {{ decimal = \"{other}\", thousands = \"{own}\" }}`"
+    )
 }
 
 fn too_large(what: &'static str, found: usize, limit: usize) -> CsvError {

@@ -401,6 +401,7 @@ fn type_cells(
     let hint = match feature.kind.is_numeric() {
         _ if records.is_blank(row) => hint::BLANK_ROW,
         true if text == feature.name => hint::HEADER_AGAIN,
+        true if records.number_in(at, text).is_some() => hint::NOT_WHOLE,
         true => number_hint(text),
         false => hint,
     };

@@ -76,6 +76,7 @@ pub(super) const NUMBER: &str =
 pub(super) const BLANK_ROW: &str = "no field of this line holds anything: remove the line";
 pub(super) const HEADER_AGAIN: &str =
     "the line repeats the header, as files do that were put together: remove it";
+pub(super) const NOT_WHOLE: &str = "declare the feature as `number`, or mend the cell";
 const ERROR_VALUE: &str = "an error value of a spreadsheet: mend the sheet, or add the text to \
                            `missing`";
 const TRUTH: &str = "a truth value: declare the feature as `boolean` with its two `values`";

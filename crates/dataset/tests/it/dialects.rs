@@ -107,8 +107,9 @@ fn bad_files_are_refused_with_the_place() {
         (
             "thousands or decimals",
             b"a;b\n1,234;x\n2,345;y\n",
-            "`1,234` in column `a` may hold a decimal mark or a mark of thousands; pin e.g. \
-             `dialect = { decimal = \",\" }`, or `{ decimal = \".\", thousands = \",\" }`",
+            "`1,234` in column `a` may hold a decimal mark or a mark of thousands; pin \
+             `dialect = { decimal = \",\" }` or `dialect = { decimal = \".\", \
+             thousands = \",\" }`",
         ),
         (
             "a field that never ends",

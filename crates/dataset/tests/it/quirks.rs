@@ -118,8 +118,9 @@ fn thousands_are_read_where_a_column_proves_them() {
         (
             "either",
             "a;b\n1,234;x\n2,345;y\n",
-            Err("`1,234` in column `a` may hold a decimal mark or a mark of thousands; pin e.g. \
-             `dialect = { decimal = \",\" }`, or `{ decimal = \".\", thousands = \",\" }`"),
+            Err("`1,234` in column `a` may hold a decimal mark or a mark of thousands; pin \
+             `dialect = { decimal = \",\" }` or `dialect = { decimal = \".\", \
+             thousands = \",\" }`"),
         ),
         ("two groups of four", "a;b\n1,2345.5;x\n2;y\n", Err("not a number")),
     ];
@@ -288,6 +289,7 @@ fn a_point_in_a_file_of_semicolons_is_not_guessed() {
     let open = "a;b\n1.234;x\n2.500;y\n";
     let told = read(open, &none).unwrap_err().to_string();
     assert!(told.starts_with("`1.234` in column `a` may hold a decimal mark or a mark"), "{told}");
+    assert!(told.ends_with("`dialect = { decimal = \",\", thousands = \".\" }`"), "{told}");
     // Another delimiter, another number or a pin says what it is.
     assert_eq!(read("a,b\n1.234,x\n2.500,y\n", &none), Ok(Some(1.234)));
     assert_eq!(read("a;b\n1.234;x\n2.5;y\n", &none), Ok(Some(1.234)));
@@ -342,9 +344,12 @@ fn what_is_wrong_with_a_line_is_told_and_what_to_do() {
         ("other letters", "A;B;Class\n1,5;p;x\n2,5;q;y\n", "did you mean `A`?"),
         ("open quote", "a;b;class\n1,5;\"p;x\n2,5;q;y\n", "the quote opened on line 2 is never"),
         ("a sum below", "a;b;class\n1,5;p;x\n(1 row)\n", "remove it if it is a title or a sum"),
+        ("not whole", "a;b;class\n1;p;x\n2,5;q;y\n", "declare the feature as `number`"),
         ("spreadsheet error", "a;b;class\n#NV;p;x\n2,5;q;y\n", "an error value of a spreadsheet"),
     ] {
-        let refused = Table::read(text.as_bytes(), &asset, &wanted).unwrap_err().to_string();
+        let whole = [feature("a", Kind::Integer), feature("b", Kind::Category)];
+        let wanted = if name == "not whole" { &whole } else { &wanted };
+        let refused = Table::read(text.as_bytes(), &asset, wanted).unwrap_err().to_string();
         assert!(refused.contains(told), "{name}: {refused}");
     }
 }

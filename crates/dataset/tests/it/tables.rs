@@ -56,8 +56,8 @@ fn bad_tables_are_refused_with_line_and_column() {
             "fraction in an integer",
             "a,class\n1,x\n2.5,x\n",
             whole("a"),
-            "line 3, column `a`: `2.5` is not a whole number; mend the cell, add the text to \
-             `missing`, or check the type and `dialect.decimal`",
+            "line 3, column `a`: `2.5` is not a whole number; declare the feature as `number`, or \
+             mend the cell",
         ),
         (
             "empty category",
