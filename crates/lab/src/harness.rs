@@ -433,8 +433,8 @@ fn dispute(
 /// Rows worked on together: bounds the memory of an attack's state; no result depends on it.
 const CHUNK: usize = 256;
 
-/// Rows that are worth a thread of their own: fewer fill half a batch at most.
-const SHARD_MIN: usize = 16;
+/// Rows that are worth a thread of their own: they fill a narrow batch.
+const SHARD_MIN: usize = 8;
 
 #[cfg(test)]
 mod tests;

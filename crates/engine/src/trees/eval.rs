@@ -67,7 +67,7 @@ impl<'a, T> Rows<'a, T> {
 impl<T: Copy> Rows<'_, T> {
     /// The values of one column.
     pub(super) fn column(&self, c: usize) -> impl Iterator<Item = T> {
-        self.data.iter().skip(c).step_by(self.columns).copied()
+        self.data.chunks_exact(self.columns).map(move |row| row[c])
     }
 }
 
@@ -323,9 +323,9 @@ impl<S: Float> Runner<S> for Ensemble {
 impl<F: Feature, S: Float> Runner<S> for Plan<F, S> {
     fn run<T: Float>(&self, rows: Rows<T>, join: Join, sums: &mut [S], present: &mut [bool]) {
         let k = sums.len() / rows.len().max(1);
-        let block = (BLOCK_BYTES / (2 * self.width.max(1))).clamp(LANES, BLOCK_ROWS_MAX);
-        let block = block - block % LANES;
+        let block = self.block();
         let mut ranks = vec![0; block * self.width];
+        let mut leaves = vec![0; block];
         for (b, data) in rows.data.chunks(block * rows.columns).enumerate() {
             let part = Rows { data, columns: rows.columns };
             let n = part.len();
@@ -336,24 +336,33 @@ impl<F: Feature, S: Float> Runner<S> for Plan<F, S> {
                 false => &mut present[b * block * k..][..n * k],
             };
             for root in &self.roots {
-                self.descend(*root, &ranks[..n * self.width], n, |row, leaf| {
-                    self.add((root.adds, join), leaf, &mut sums[row * k..][..k], || {
-                        flags.get_mut(row * k..(row + 1) * k).unwrap_or_default()
-                    });
-                });
+                self.descend(*root, &ranks[..n * self.width], &mut leaves[..n]);
+                self.add((root.adds, join), &leaves[..n], sums, flags);
             }
         }
     }
 }
 
 impl<F: Feature, S: Float> Plan<F, S> {
+    /// Rows that pass each tree together.
+    fn block(&self) -> usize {
+        let small = size_of_val(&self.nodes[..]) <= NODES_SMALL;
+        let bytes = if small { BLOCK_BYTES } else { BLOCK_BYTES_LARGE };
+        let rows = (bytes / (2 * self.width.max(1))).clamp(LANES, BLOCK_ROWS_MAX);
+        rows - rows % LANES
+    }
+
     /// Brings every row of a block to its leaf, several at a time.
-    #[inline]
-    fn descend(&self, root: Root, ranks: &[u16], n: usize, mut leaf: impl FnMut(usize, usize)) {
+    fn descend(&self, root: Root, ranks: &[u16], leaves: &mut [u32]) {
         let (nodes, width) = (&self.nodes[..], self.width);
-        let whole = if width == 0 { 0 } else { n - n % LANES };
-        for first in (0..whole).step_by(LANES) {
-            let rows = &ranks[first * width..][..LANES * width];
+        let step = |at: u32, rows: &[u16], from: usize| {
+            let node = nodes[at as usize];
+            node.left + u32::from(rows[from + node.column as usize] > node.cut)
+        };
+        let whole = if width == 0 { 0 } else { leaves.len() - leaves.len() % LANES };
+        let (grouped, single) = leaves.split_at_mut(whole);
+        for (g, leaves) in grouped.chunks_exact_mut(LANES).enumerate() {
+            let rows = &ranks[g * LANES * width..][..LANES * width];
             let mut at = [root.at; LANES];
             let mut left = root.depth;
             while left > 0 {
@@ -361,9 +370,7 @@ impl<F: Feature, S: Float> Plan<F, S> {
                 let before = at;
                 for _ in 0..steps {
                     for (lane, at) in at.iter_mut().enumerate() {
-                        let node = nodes[*at as usize];
-                        let rank = rows[lane * width + node.column as usize];
-                        *at = node.left + u32::from(rank > node.cut);
+                        *at = step(*at, rows, lane * width);
                     }
                 }
                 left -= steps;
@@ -371,57 +378,52 @@ impl<F: Feature, S: Float> Plan<F, S> {
                     break;
                 }
             }
-            at.iter().enumerate().for_each(|(lane, &at)| leaf(first + lane, at as usize));
+            leaves.copy_from_slice(&at);
         }
-        for row in whole..n {
-            let rank = &ranks[row * width..][..width];
-            let mut at = root.at as usize;
-            for _ in 0..root.depth {
-                let node = nodes[at];
-                at = node.left as usize + usize::from(rank[node.column as usize] > node.cut);
-            }
-            leaf(row, at);
+        for (i, leaf) in single.iter_mut().enumerate() {
+            let rank = &ranks[(whole + i) * width..][..width];
+            *leaf = (0..root.depth).fold(root.at, |at, _| step(at, rank, 0));
         }
     }
 
-    /// Joins a leaf into the sums of its row.
-    #[inline]
-    fn add<'a>(
-        &self,
-        (adds, join): (Adds, Join),
-        leaf: usize,
-        sums: &mut [S],
-        seen: impl FnOnce() -> &'a mut [bool],
-    ) {
-        let value = |i: usize| self.values[i];
+    /// Joins the rows' leaves of one tree into their sums; `seen` is empty or as long as `sums`.
+    fn add(&self, (adds, join): (Adds, Join), leaves: &[u32], sums: &mut [S], seen: &mut [bool]) {
+        let k = sums.len() / leaves.len().max(1);
+        let rows = sums.chunks_exact_mut(k.max(1)).zip(leaves.iter().map(|&leaf| leaf as usize));
         match adds {
-            Adds::One(k) => {
-                let i = if self.starts.is_empty() { leaf } else { self.starts[leaf].0 as usize };
-                let slot = &mut sums[k as usize];
-                *slot = joined(join, *slot, value(i));
-                if let Some(flag) = seen().get_mut(k as usize) {
-                    *flag = true;
-                }
+            Adds::One(to) if self.starts.is_empty() => {
+                rows.for_each(|(sums, leaf)| put(join, &mut sums[to as usize], self.values[leaf]));
             }
-            Adds::Vector => {
+            Adds::One(to) => rows.for_each(|(sums, leaf)| {
                 let from = self.starts[leaf].0 as usize;
-                let values = &self.values[from..from + sums.len()];
-                for (slot, &v) in sums.iter_mut().zip(values) {
-                    *slot = joined(join, *slot, v);
-                }
-                seen().fill(true);
-            }
+                put(join, &mut sums[to as usize], self.values[from]);
+            }),
+            Adds::Vector => rows.for_each(|(sums, leaf)| {
+                let values = &self.values[self.starts[leaf].0 as usize..][..k];
+                sums.iter_mut().zip(values).for_each(|(slot, &v)| put(join, slot, v));
+            }),
             Adds::Listed => {
-                let (from, to) = self.starts[leaf];
-                let flags = seen();
-                for i in from as usize..to as usize {
-                    let k = self.targets[i] as usize;
-                    sums[k] = joined(join, sums[k], value(i));
-                    flags[k] = true;
+                for ((sums, leaf), seen) in rows.zip(seen.chunks_exact_mut(k.max(1))) {
+                    let (from, to) = self.starts[leaf];
+                    for i in from as usize..to as usize {
+                        let k = self.targets[i] as usize;
+                        put(join, &mut sums[k], self.values[i]);
+                        seen[k] = true;
+                    }
                 }
+                return;
             }
         }
+        match adds {
+            Adds::One(to) => seen.iter_mut().skip(to as usize).step_by(k).for_each(|s| *s = true),
+            _ => seen.fill(true),
+        }
     }
+}
+
+#[inline]
+fn put<S: Float>(join: Join, slot: &mut S, v: S) {
+    *slot = joined(join, *slot, v);
 }
 
 #[inline]
@@ -449,8 +451,12 @@ fn joined<S: Float>(join: Join, sum: S, v: S) -> S {
 const LANES: usize = 8;
 /// Steps between two looks at whether all rows of a group have arrived.
 const STEPS: u32 = 6;
-/// Ranks of a block: they stay in the second-level cache beside a tree.
-const BLOCK_BYTES: usize = 128 << 10;
+/// Ranks of a block of few nodes: they stay in the first-level cache beside a tree.
+const BLOCK_BYTES: usize = 32 << 10;
+/// Ranks of a block of many: a tree fetched from afar serves more rows, in the second-level cache.
+const BLOCK_BYTES_LARGE: usize = 192 << 10;
+/// Nodes that stay in the second-level cache all together.
+const NODES_SMALL: usize = 512 << 10;
 /// Beyond it larger blocks gain nothing.
 const BLOCK_ROWS_MAX: usize = 4096;
 /// A thread costs more than fewer rows than these do.

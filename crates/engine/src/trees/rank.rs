@@ -3,6 +3,8 @@
 //! Owns the search of each value among its feature's thresholds, several rows side by side and
 //! without branches. Called by `eval`.
 
+use std::hint::select_unpredictable;
+
 use super::Codes;
 use super::eval::Rows;
 use super::key::Feature;
@@ -83,7 +85,9 @@ fn search<K: Copy + Ord + Default>(cuts: &[K], keys: &[K], found: &mut [u16; TIL
         while len > 1 {
             let half = len / 2;
             for (base, key) in base.iter_mut().zip(&lanes) {
-                *base += usize::from(cuts[*base + half - 1] < *key) * half;
+                // Half of these go either way: a jump would be guessed wrong as often.
+                let below = cuts[*base + half - 1] < *key;
+                *base = select_unpredictable(below, *base + half, *base);
             }
             len -= half;
         }
