@@ -7,6 +7,7 @@
 //! and, since a batch is always computed by one thread, not on the number of threads either.
 //! Must never judge an answer or count a query. Called by `lab` and by `model run|grad`.
 
+mod apart;
 mod batch;
 mod head;
 mod ladder;
@@ -202,8 +203,7 @@ impl Pipeline {
 
     /// Clean coordinates of a row (`dims` values); empty for a row that does not exist.
     pub fn clean(&self, row: usize) -> &[f32] {
-        let dims = self.bound.dims;
-        self.bound.clean.get(row * dims..(row + 1) * dims).unwrap_or(&[])
+        self.bound.clean_row(row)
     }
 
     /// The engine that computes.

@@ -141,6 +141,11 @@ impl Bound {
         Self { rows, width, dims, clean, free, frontier }
     }
 
+    /// The clean coordinates of a row.
+    pub fn clean_row(&self, row: usize) -> &[f32] {
+        self.clean.get(row * self.dims..(row + 1) * self.dims).unwrap_or(&[])
+    }
+
     /// Refuses rows that do not exist and candidates of another size.
     pub fn check(&self, rows: &[usize], x: &[f32]) -> Result<(), EngineError> {
         if let Some(row) = rows.iter().find(|&&r| r >= self.rows) {

@@ -10,11 +10,12 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::apart::bits;
 use super::batch::Bound;
 use super::rows::pick_rows;
 use crate::engine::Program;
 use crate::graph::{Dim, Graph};
-use crate::value::{Inputs, Value};
+use crate::value::Inputs;
 
 /// The programs of one graph.
 pub(super) struct Ladder {
@@ -117,22 +118,12 @@ pub(super) fn same_bits(
         let part = run(narrow, from..from + quarter)?;
         let picked: Vec<usize> = (from..from + quarter).collect();
         for (whole, part) in whole.iter().zip(&part) {
-            if whole.shape().first() != Some(&width) || !equal(&pick_rows(whole, &picked)?, part) {
+            if whole.shape().first() != Some(&width) || !bits(&pick_rows(whole, &picked)?, part) {
                 return None;
             }
         }
     }
     Some(())
-}
-
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::F32(a), Value::F32(b)) => {
-            let bits = |t: &[f32]| t.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-            a.shape() == b.shape() && bits(a.data()) == bits(b.data())
-        }
-        _ => a == b,
-    }
 }
 
 /// Full batches first; a rest of at most three quarters of one, and what the threads cannot

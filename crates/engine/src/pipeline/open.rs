@@ -4,6 +4,7 @@
 //! cannot touch (computed here, on the reference), and the engine that holds the rest. Called by
 //! [`super`].
 
+use super::apart;
 use super::batch::{Bound, Free};
 use super::head;
 use super::narrow::{float_inputs, single};
@@ -38,33 +39,67 @@ pub(super) fn open(
     let output = head::pick(&mut graph, output, options)?;
     graph.outputs = vec![info_of(&graph, &output)];
     let (rows, inputs) = check_inputs(&graph, inputs)?;
-    let width = fixed_batch(&graph).unwrap_or(options.width).max(1);
-    let names: Vec<String> = options.free.iter().map(|f| f.input.clone()).collect();
-    if let Some(name) = names.iter().find(|n| !graph.inputs.iter().any(|i| i.name == **n)) {
-        return Err(EngineError::Request(format!("the model has no input `{name}` to move")));
+    let fixed = fixed_batch(&graph);
+    let width = fixed.unwrap_or(options.width).max(1);
+    let asked = Asked { graph: &graph, output: &output, options, inputs: &inputs, rows };
+    if let Some(opened) = asked.open(width)? {
+        return Ok(opened);
     }
-    let cut = split(&graph, &names, std::slice::from_ref(&output));
-    if !cut.core.nodes.iter().any(|n| n.outputs.contains(&output)) {
-        let words = format!("nothing that may move reaches the output `{output}`");
-        return Err(EngineError::Request(words));
+    match fixed {
+        None => asked.open(1)?.ok_or_else(|| apart::mixed(1)),
+        Some(width) => Err(apart::mixed(width)),
     }
-    let mut core = float_inputs(&cut.core, &names);
-    let values =
-        Prefix { graph: &cut.prefix, inputs: &inputs, rows, width }.values(&core, &names)?;
-    let mut frontier = values.by_row;
-    for (name, value) in values.fixed {
-        core.inputs.retain(|i| i.name != name);
-        core.constants.insert(name, value);
+}
+
+/// A lowered graph and the rows that it is to be bound to.
+struct Asked<'a> {
+    graph: &'a Graph,
+    output: &'a str,
+    options: &'a PipelineOptions,
+    inputs: &'a Inputs,
+    rows: usize,
+}
+
+impl Asked<'_> {
+    /// In batches of a width; `None` where a row's answer would depend on the others.
+    fn open(&self, width: usize) -> Result<Option<Opened>, EngineError> {
+        let Self { graph, options, inputs, rows, .. } = *self;
+        let output = self.output.to_string();
+        let names: Vec<String> = options.free.iter().map(|f| f.input.clone()).collect();
+        if let Some(name) = names.iter().find(|n| !graph.inputs.iter().any(|i| i.name == **n)) {
+            return Err(EngineError::Request(format!("the model has no input `{name}` to move")));
+        }
+        let cut = split(graph, &names, std::slice::from_ref(&output));
+        if !cut.core.nodes.iter().any(|n| n.outputs.contains(&output)) {
+            let words = format!("nothing that may move reaches the output `{output}`");
+            return Err(EngineError::Request(words));
+        }
+        let mut core = float_inputs(&cut.core, &names);
+        let prefix = Prefix { graph: &cut.prefix, inputs, rows, width };
+        let Some(values) = prefix.values(&core, &names)? else { return Ok(None) };
+        let mut frontier = values.by_row;
+        for (name, value) in values.fixed {
+            core.inputs.retain(|i| i.name != name);
+            core.constants.insert(name, value);
+        }
+        core.inputs
+            .retain(|i| names.contains(&i.name) || frontier.iter().any(|(n, _)| *n == i.name));
+        let (compiled, core) = compile_core(core, options.engine, width, inputs, &mut frontier)?;
+        let Compiled { kind, facts, program: forward } = compiled;
+        let mut free = Vec::new();
+        for wanted in &options.free {
+            free.push(Free::of(wanted, &core, inputs)?);
+        }
+        let bound = Bound::of(rows, width, free, frontier);
+        let run = |rows: &[usize]| {
+            let x: Vec<f32> = rows.iter().flat_map(|&r| bound.clean_row(r)).copied().collect();
+            forward.run(&bound.inputs(rows, &x, width)?, &[&output])
+        };
+        if !apart::apart(run, rows, width)? {
+            return Ok(None);
+        }
+        Ok(Some(Opened { core, output, bound, kind, facts, forward }))
     }
-    core.inputs.retain(|i| names.contains(&i.name) || frontier.iter().any(|(n, _)| *n == i.name));
-    let (compiled, core) = compile_core(core, options.engine, width, &inputs, &mut frontier)?;
-    let Compiled { kind, facts, program: forward } = compiled;
-    let mut free = Vec::new();
-    for wanted in &options.free {
-        free.push(Free::of(wanted, &core, &inputs)?);
-    }
-    let bound = Bound::of(rows, width, free, frontier);
-    Ok(Opened { core, output, bound, kind, facts, forward })
 }
 
 /// Compiles the core for the wanted engine; what it cannot hold runs on the next one.
@@ -114,7 +149,8 @@ struct Values {
 }
 
 impl Prefix<'_> {
-    fn values(&self, core: &Graph, free: &[String]) -> Result<Values, EngineError> {
+    /// `None` where a row's values depend on the other rows of its batch.
+    fn values(&self, core: &Graph, free: &[String]) -> Result<Option<Values>, EngineError> {
         let mut values = Values { by_row: Vec::new(), fixed: Vec::new() };
         let mut computed = Vec::new();
         for info in core.inputs.iter().filter(|i| !free.contains(&i.name)) {
@@ -124,19 +160,19 @@ impl Prefix<'_> {
             }
         }
         if computed.is_empty() {
-            return Ok(values);
+            return Ok(Some(values));
         }
         let program = reference::prepare(self.graph, Precision::F32)?;
+        let named =
+            |(name, _): &(&String, &Value)| self.graph.inputs.iter().any(|i| i.name == **name);
+        let given: Inputs =
+            self.inputs.iter().filter(named).map(|(n, v)| (n.clone(), v.clone())).collect();
         let run = |rows: &[usize]| -> Result<Vec<Value>, EngineError> {
-            let mut batch = Inputs::new();
-            for info in &self.graph.inputs {
-                if let Some(value) = self.inputs.get(&info.name) {
-                    let picked = pick_rows(value, rows);
-                    batch.insert(info.name.clone(), picked.ok_or_else(|| request("no such row"))?);
-                }
-            }
-            Ok(program.run(&batch, &computed)?)
+            Ok(program.run(&apart::picked(&given, rows)?, &computed)?)
         };
+        if !apart::apart(run, self.rows, self.width)? {
+            return Ok(None);
+        }
         // A value belongs to rows when its leading dimension follows the batch.
         let narrow = fixed_batch(self.graph).is_none().then(|| run(&padded(&[0], self.width + 1)));
         let narrow = narrow.transpose()?;
@@ -163,7 +199,7 @@ impl Prefix<'_> {
                 return Err(rowless(name));
             }
         }
-        Ok(values)
+        Ok(Some(values))
     }
 }
 

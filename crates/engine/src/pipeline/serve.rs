@@ -3,9 +3,12 @@
 //! Owns the whole graph, compiled for one output, and the reading of that output. Must never
 //! bind to data rows (see [`super::Pipeline`]). Called by the guard.
 
+use std::sync::OnceLock;
+
+use super::apart;
 use super::head;
 use super::open::{choose_output, fixed_batch, info_of};
-use super::rows::{padded, pick_rows};
+use super::rows::padded;
 use super::score::Column;
 use super::{PipelineOptions, request};
 use crate::autodiff::upgrade;
@@ -22,6 +25,8 @@ pub struct Serving {
     output: String,
     inputs: Vec<String>,
     fixed: Option<usize>,
+    /// Whether rows are answered one by one; known once rows that differ were asked together.
+    apart: OnceLock<bool>,
 }
 
 impl Serving {
@@ -38,7 +43,8 @@ impl Serving {
         let Compiled { program, facts, .. } = compile_first(&graph, options.engine, 1)?;
         let inputs = graph.inputs.iter().map(|i| i.name.clone()).collect();
         let fixed = fixed_batch(&graph);
-        Ok(Self { program, facts, options: options.clone(), output, inputs, fixed })
+        let (options, apart) = (options.clone(), OnceLock::new());
+        Ok(Self { program, facts, options, output, inputs, fixed, apart })
     }
 
     /// Scores, `rows x classes`, in the order of the output's columns. All inputs hold the same
@@ -54,18 +60,20 @@ impl Serving {
         if rows == 0 || !self.inputs.iter().all(even) {
             return Err(request("every input needs the same number of rows, at least one"));
         }
-        let Some(width) = self.fixed.filter(|&width| width != rows) else {
-            return self.batch(inputs, rows, rows);
+        let apart = self.apart(inputs, rows)?;
+        let width = match (self.fixed, apart) {
+            (Some(width), false) if width > 1 => return Err(apart::mixed(width)),
+            (Some(width), _) => width,
+            (None, true) => rows,
+            (None, false) => 1,
         };
+        if width == rows {
+            return self.batch(inputs, rows, rows);
+        }
         let all: Vec<usize> = (0..rows).collect();
         let mut scores = Vec::with_capacity(rows * self.options.classes);
         for chunk in all.chunks(width.max(1)) {
-            let filled = padded(chunk, width);
-            let mut batch = Inputs::new();
-            for (name, value) in inputs {
-                let picked = pick_rows(value, &filled).ok_or_else(|| request("no such row"))?;
-                batch.insert(name.clone(), picked);
-            }
+            let batch = apart::picked(inputs, &padded(chunk, width))?;
             scores.extend(self.batch(&batch, width, chunk.len())?);
         }
         Ok(scores)
@@ -79,6 +87,19 @@ impl Serving {
     /// Names of the inputs.
     pub fn inputs(&self) -> &[String] {
         &self.inputs
+    }
+
+    /// Whether a row's answer is the same among these rows and alone; asked of the model once.
+    fn apart(&self, inputs: &Inputs, rows: usize) -> Result<bool, EngineError> {
+        if let Some(&known) = self.apart.get() {
+            return Ok(known);
+        }
+        let run = |rows: &[usize]| self.program.run(&apart::picked(inputs, rows)?, &[&self.output]);
+        if !apart::varied(inputs, rows) {
+            return Ok(self.fixed.is_some() || apart::alike(run, self.fixed.unwrap_or(rows))?);
+        }
+        let found = apart::apart(run, rows, self.fixed.unwrap_or(rows))?;
+        Ok(*self.apart.get_or_init(|| found))
     }
 
     fn batch(&self, inputs: &Inputs, width: usize, rows: usize) -> Result<Vec<f32>, EngineError> {

@@ -4,7 +4,9 @@
 //! respect to every float input). Called by the command line.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
+use super::apart;
 use super::open::fixed_batch;
 use super::rows::{join_rows, padded, pick_rows};
 use super::{Answer, FreeInput, LossKind, Pipeline, PipelineOptions, WIDTH, request};
@@ -37,6 +39,10 @@ pub struct Whole {
     compiled: Compiled,
     names: Vec<String>,
     width: usize,
+    /// Whether the model is written for batches of this width.
+    fixed: bool,
+    /// Whether rows are answered one by one; known once rows that differ were seen.
+    apart: OnceLock<bool>,
 }
 
 impl Whole {
@@ -60,8 +66,10 @@ impl Whole {
             return Err(EngineError::Request(words));
         }
         let compiled = compile_first(&graph, kind, 1)?;
-        let width = fixed_batch(&graph).unwrap_or(width).max(1);
-        Ok(Self { compiled, names: wanted.to_vec(), width })
+        let fixed = fixed_batch(&graph);
+        let width = fixed.unwrap_or(width).max(1);
+        let (fixed, apart) = (fixed.is_some(), OnceLock::new());
+        Ok(Self { compiled, names: wanted.to_vec(), width, fixed, apart })
     }
 
     /// Names of the outputs, in the order of answers.
@@ -89,26 +97,51 @@ impl Whole {
         if rows > self.width {
             return Err(request("a batch has more rows than it may"));
         }
+        if self.apart(inputs, rows)? {
+            return self.batch(inputs, rows, self.width);
+        }
+        if self.fixed {
+            return Err(apart::mixed(self.width));
+        }
+        let mut parts: Vec<Vec<Value>> = vec![Vec::new(); self.names.len()];
+        for row in 0..rows {
+            let values = self.batch(&apart::picked(inputs, &[row])?, 1, 1)?;
+            parts.iter_mut().zip(values).for_each(|(part, value)| part.push(value));
+        }
+        joined(parts)
+    }
+
+    /// Whether a row's answer is the same among these rows and alone; asked of the model once.
+    fn apart(&self, inputs: &Inputs, rows: usize) -> Result<bool, EngineError> {
+        if let Some(&known) = self.apart.get() {
+            return Ok(known);
+        }
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let run = |rows: &[usize]| self.compiled.program.run(&apart::picked(inputs, rows)?, &names);
+        if !apart::varied(inputs, rows) {
+            return Ok(self.fixed || apart::alike(run, self.width)?);
+        }
+        let found = apart::apart(run, rows, self.width)?;
+        Ok(*self.apart.get_or_init(|| found))
+    }
+
+    /// Answers rows, filled up to `width`.
+    fn batch(&self, inputs: &Inputs, rows: usize, width: usize) -> Result<Vec<Value>, EngineError> {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let program = &self.compiled.program;
-        if rows == self.width {
-            let values = program.run(inputs, &names)?;
-            values.iter().zip(&names).try_for_each(|(value, name)| self.by_row(value, name))?;
-            return Ok(values);
-        }
-        let filled = padded(&(0..rows).collect::<Vec<_>>(), self.width);
-        let mut batch = Inputs::new();
-        for (name, value) in inputs {
-            let picked = pick_rows(value, &filled).ok_or_else(|| request("no such row"))?;
-            batch.insert(name.clone(), picked);
-        }
-        let keep: Vec<usize> = (0..rows).collect();
-        let values = program.run(&batch, &names)?;
-        let cut = |(value, name): (&Value, &&str)| {
-            self.by_row(value, name)?;
-            pick_rows(value, &keep).ok_or_else(|| request("no such row"))
+        let all: Vec<usize> = (0..rows).collect();
+        let values = match rows == width {
+            true => program.run(inputs, &names)?,
+            false => program.run(&apart::picked(inputs, &padded(&all, width))?, &names)?,
         };
-        values.iter().zip(&names).map(cut).collect()
+        let cut = |(value, name): (Value, &&str)| {
+            by_row(&value, name, width)?;
+            match rows == width {
+                true => Ok(value),
+                false => pick_rows(&value, &all).ok_or_else(|| request("no such row")),
+            }
+        };
+        values.into_iter().zip(&names).map(cut).collect()
     }
 
     /// Answers any number of rows, batch by batch.
@@ -119,26 +152,24 @@ impl Whole {
         let rows = row_count(inputs)?;
         let mut parts: Vec<Vec<Value>> = vec![Vec::new(); self.names.len()];
         for chunk in (0..rows).collect::<Vec<_>>().chunks(self.width) {
-            let mut batch = Inputs::new();
-            for (name, value) in inputs {
-                let picked = pick_rows(value, chunk).ok_or_else(|| request("no such row"))?;
-                batch.insert(name.clone(), picked);
-            }
-            for (part, value) in parts.iter_mut().zip(self.run(&batch)?) {
-                part.push(value);
-            }
+            let values = self.run(&apart::picked(inputs, chunk)?)?;
+            parts.iter_mut().zip(values).for_each(|(part, value)| part.push(value));
         }
-        let join = |part| join_rows(part).ok_or_else(|| request("batches differ in shape"));
-        parts.into_iter().map(join).collect()
+        joined(parts)
     }
+}
 
-    /// Whether a value has one answer per row of the batch.
-    fn by_row(&self, value: &Value, name: &str) -> Result<(), EngineError> {
-        if value.shape().first() == Some(&self.width) {
-            return Ok(());
-        }
-        Err(EngineError::Request(format!("the output `{name}` is not one answer per row")))
+fn joined(parts: Vec<Vec<Value>>) -> Result<Vec<Value>, EngineError> {
+    let join = |part| join_rows(part).ok_or_else(|| request("batches differ in shape"));
+    parts.into_iter().map(join).collect()
+}
+
+/// Refuses a value that has no answer per row of the batch.
+fn by_row(value: &Value, name: &str, width: usize) -> Result<(), EngineError> {
+    if value.shape().first() == Some(&width) {
+        return Ok(());
     }
+    Err(EngineError::Request(format!("the output `{name}` is not one answer per row")))
 }
 
 /// Runs the whole model over all rows (the leading dimension that all inputs share), in batches

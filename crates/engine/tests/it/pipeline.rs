@@ -4,7 +4,7 @@ use proofmark_engine::engine::{EngineError, EngineKind, compile};
 use proofmark_engine::graph::{Attribute, Dim, Graph, ValueInfo};
 use proofmark_engine::model::Model;
 use proofmark_engine::pipeline::{
-    Answer, FreeInput, LossKind, Pipeline, PipelineOptions, gradient_of, run_batched,
+    Answer, FreeInput, LossKind, Pipeline, PipelineOptions, Serving, gradient_of, run_batched,
 };
 use proofmark_engine::value::{DType, Inputs, Tensor, Value};
 use proofmark_engine::write::to_onnx;
@@ -514,4 +514,61 @@ fn a_maximum_over_windows_that_fill_the_input_goes_back_alike_on_every_road() {
 /// The engines of this build; ONNX Runtime has a test of its own, since loading it changes `auto`.
 fn engines() -> [EngineKind; 2] {
     [EngineKind::Rten, EngineKind::Reference]
+}
+
+/// The distance to the sum of the batch: no row is answered without the others.
+fn sums_the_batch() -> Graph {
+    let axis = Value::I64(Tensor::vector(vec![0]));
+    let nodes = vec![
+        node("ReduceSum", &["x", "axis"], &["sum"], &[]),
+        node("Sub", &["x", "sum"], &["y"], &[]),
+    ];
+    graph(&[("x", &[1, 3])], &[("axis", axis)], nodes)
+}
+
+#[test]
+fn a_model_that_mixes_rows_is_asked_row_by_row() {
+    let mixing = open_batch(sums_the_batch());
+    for kind in [EngineKind::Reference, EngineKind::Rten] {
+        let inputs = rows_of(&[3], 5);
+        // Alone, a row is its own sum.
+        let (values, _) = run_batched(&model(&mixing), kind, &inputs, &[], 4).unwrap();
+        assert_eq!(values[0].to_f64s().unwrap(), vec![0.0; 15]);
+        let options = PipelineOptions { engine: kind, ..options(3, Answer::Logit) };
+        let pipeline = Pipeline::open(&model(&mixing), &options, &inputs).unwrap();
+        assert_eq!(pipeline.width(), 1);
+        let rows = [0, 3, 4];
+        let x: Vec<f32> = rows.iter().flat_map(|&r| pipeline.clean(r)).copied().collect();
+        assert_eq!(pipeline.scores(&rows, &x).unwrap(), vec![0.0; 9]);
+        let serving = Serving::open(&model(&mixing), &options).unwrap();
+        // Copies of a row settle nothing.
+        let one = x[..3].repeat(2);
+        let copies = Inputs::from([("x".to_string(), tensor(&[2, 3], one))]);
+        assert_eq!(serving.scores(&copies).unwrap(), vec![0.0; 6]);
+        let single = rows_of(&[3], 1);
+        let (values, _) = run_batched(&model(&mixing), kind, &single, &[], 4).unwrap();
+        assert_eq!(values[0].to_f64s().unwrap(), vec![0.0; 3]);
+        assert_eq!(serving.scores(&inputs).unwrap(), vec![0.0; 15]);
+        // The good twin keeps its batches.
+        let twin = Pipeline::open(
+            &model(&mlp()),
+            &PipelineOptions { engine: kind, ..self::options(3, Answer::Probability) },
+            &rows_of(&[20], 5),
+        );
+        assert!(twin.unwrap().width() > 1);
+    }
+}
+
+#[test]
+fn a_model_that_mixes_rows_in_batches_of_its_own_size_is_refused() {
+    let mut four = sums_the_batch();
+    four.inputs[0].shape = Some(vec![Dim::Fixed(4), Dim::Fixed(3)]);
+    let inputs = rows_of(&[3], 8);
+    let words = "batches of 4 rows";
+    let refused = |e: EngineError| assert!(e.to_string().contains(words), "{e}");
+    refused(run_batched(&model(&four), EngineKind::Rten, &inputs, &[], 4).unwrap_err());
+    let options = options(3, Answer::Logit);
+    refused(Pipeline::open(&model(&four), &options, &inputs).err().unwrap());
+    let serving = Serving::open(&model(&four), &options).unwrap();
+    refused(serving.scores(&inputs).unwrap_err());
 }
