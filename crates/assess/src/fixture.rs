@@ -181,6 +181,7 @@ pub fn figure(metric: &str, model: &str, value: f64) -> Measurement {
             method: "clopper-pearson".into(),
             k: Some((value * 1000.0).round() as u64),
             n: 1000,
+            one_sided: Vec::new(),
         },
         probe: Method { id: "accuracy".into(), edition: 1 },
         assets: assets().into_iter().filter(|a| a.name != "declaration").collect(),

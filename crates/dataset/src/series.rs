@@ -27,6 +27,17 @@ pub struct SeriesSet {
     pub violations: Vec<DomainViolation>,
 }
 
+/// Windows that are cut from one series so that neighbours share steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// Windows that share steps with the one before.
+    pub windows: usize,
+    /// Most steps that two neighbours share.
+    pub steps: usize,
+    /// Windows that are left when none shares a step with another.
+    pub apart: usize,
+}
+
 /// Why series could not be read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SeriesError {
@@ -120,6 +131,46 @@ impl SeriesSet {
         self.data.get(start..start.saturating_add(size)).unwrap_or_default()
     }
 
+    /// What neighbouring windows share: the last steps of one are, to the bit, the first of the
+    /// next. `None` where none do, or where finding out would take too long
+    /// ([`COMPARED_MAX`]). Rows that share steps are not independent, which every interval
+    /// takes them to be.
+    pub fn overlap(&self) -> Option<Overlap> {
+        let mut left = COMPARED_MAX;
+        let mut found = Overlap { windows: 0, steps: 0, apart: 1 };
+        let mut since = 0_usize;
+        for row in 1..self.n {
+            let shift = self.shift(row, &mut left)?;
+            since = shift.map_or(self.steps, |shift| since.saturating_add(shift));
+            if since >= self.steps {
+                (found.apart, since) = (found.apart + 1, 0);
+            }
+            if let Some(shift) = shift {
+                found.windows += 1;
+                found.steps = found.steps.max(self.steps - shift);
+            }
+        }
+        (found.windows > 0).then_some(found)
+    }
+
+    /// By how many steps a window follows the one before, where they share enough to tell;
+    /// outer `None` when the work is used up.
+    fn shift(&self, row: usize, left: &mut usize) -> Option<Option<usize>> {
+        let width = self.channels.len();
+        let (before, now) = (self.window(row - 1), self.window(row));
+        let least = (self.steps / 4).max(2);
+        for shift in 1..=self.steps.saturating_sub(least) {
+            let old = before.get(shift * width..).unwrap_or_default();
+            let same = old.iter().zip(now).take_while(|(a, b)| a.to_bits() == b.to_bits()).count();
+            *left = left.checked_sub(same + 1)?;
+            // A stretch that stands still is the same at any shift.
+            if same == old.len() && !stands_still(old, width) {
+                return Some(Some(shift));
+            }
+        }
+        Some(None)
+    }
+
     /// Values of one channel over all windows and steps.
     pub fn channel(&self, channel: usize) -> impl Iterator<Item = f32> + '_ {
         self.data.iter().skip(channel).step_by(self.channels.len().max(1)).copied()
@@ -135,6 +186,11 @@ fn steps_first(data: &[f32], steps: usize, width: usize) -> Vec<f32> {
         }
     }
     out
+}
+
+fn stands_still(steps: &[f32], width: usize) -> bool {
+    let first = steps.get(..width).unwrap_or_default();
+    steps.chunks_exact(width.max(1)).all(|step| step == first)
 }
 
 fn outside(data: &[f32], steps: usize, feature: &Feature) -> Vec<DomainViolation> {
@@ -161,5 +217,49 @@ fn outside(data: &[f32], steps: usize, feature: &Feature) -> Vec<DomainViolation
     found
 }
 
+/// Values compared in looking for shared steps: a second or so. Windows that were cut by a fixed
+/// stride need a few per window.
+const COMPARED_MAX: usize = 1 << 28;
 /// Examples kept of the windows outside the bounds.
 const EXAMPLES_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Windows of so many steps of a series of two channels, each so many steps after the last.
+    fn cut(values: &[f32], steps: usize, stride: usize) -> SeriesSet {
+        let starts = (0..).map(|i| i * stride).take_while(|s| s + steps <= values.len());
+        let each = starts.flat_map(|s| values[s..s + steps].iter().flat_map(|&v| [v, -2.0 * v]));
+        let data: Vec<f32> = each.collect();
+        SeriesSet {
+            n: data.len() / (2 * steps),
+            steps,
+            channels: vec!["a".into(), "b".into()],
+            data,
+            labels: Vec::new(),
+            targets: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn shared_steps_are_found_and_nothing_else() {
+        // No two stretches of it are alike.
+        let values: Vec<f32> = (0..41).map(|i| (i * i % 101) as f32).collect();
+        let still = [5.0_f32; 41];
+        let found = |windows, steps, apart| Some(Overlap { windows, steps, apart });
+        let cases = [
+            ("by one step", cut(&values, 8, 1), found(33, 7, 5)),
+            ("by half a window", cut(&values, 8, 4), found(8, 4, 5)),
+            ("so little that it could be chance", cut(&values, 8, 7), None),
+            ("end to end", cut(&values, 8, 8), None),
+            ("nothing moves", cut(&still, 8, 1), None),
+            ("a single window", cut(&values[..8], 8, 1), None),
+            ("windows of one step", cut(&values, 1, 1), None),
+        ];
+        for (name, set, wanted) in cases {
+            assert_eq!(set.overlap(), wanted, "{name}: {} windows", set.n);
+        }
+    }
+}

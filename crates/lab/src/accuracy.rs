@@ -247,6 +247,7 @@ impl Sheet<'_> {
             method: method.into(),
             k: None,
             n,
+            one_sided: Vec::new(),
         }
     }
 }

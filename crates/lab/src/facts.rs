@@ -131,6 +131,7 @@ impl Facts {
             method: "clopper-pearson".into(),
             k: Some(k),
             n,
+            one_sided: Vec::new(),
         }
     }
 

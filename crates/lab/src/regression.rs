@@ -4,7 +4,7 @@
 //! absolute error, mean signed error, share of the variance explained, and the errors of a
 //! constant answer; overall and per group. Must never judge. Called by `assess`'s runner.
 
-use proofmark_schema::measurement::{Measurement, Method, Quantity, Validity};
+use proofmark_schema::measurement::{Measurement, Method, OneSided, Quantity, Validity};
 
 use crate::facts::{About, Facts, Group, Refused, large_enough};
 use crate::harness::Clean;
@@ -23,6 +23,8 @@ pub struct Sheet<'a> {
     pub unit: Option<&'a str>,
     /// Quantiles of the absolute error.
     pub quantiles: &'a [f64],
+    /// Confidences at which verdicts ask for one-sided bounds.
+    pub confidences: &'a [f64],
     /// Checks of the set-up.
     pub validity: &'a [Validity],
 }
@@ -66,7 +68,6 @@ impl Sheet<'_> {
         let unit = self.unit.unwrap_or(UNIT);
         let about = About { group, ..About::default() };
         let n = errors.len() as u64;
-        let confidence = self.facts.confidence;
         let mut out = Vec::new();
         let mut add = |metric: &str, unit: &str, about: About<'_>, quantity: Quantity| {
             let (probe, validity) = (method(), self.validity);
@@ -75,18 +76,20 @@ impl Sheet<'_> {
         let absolute = errors.iter().map(|e| e.abs()).sum::<f64>() / n as f64;
         let squared = (errors.iter().map(|e| e * e).sum::<f64>() / n as f64).sqrt();
         let signed = errors.iter().sum::<f64>() / n as f64;
-        for (metric, measured, value) in [
-            ("mae", mae(&errors, confidence), absolute),
-            ("rmse", rmse(&errors, confidence), squared),
-            ("mean_error", mean_error(&errors, confidence), signed),
+        type Mean = fn(&[f64], f64) -> Option<Measured>;
+        for (metric, mean, value) in [
+            ("mae", mae as Mean, absolute),
+            ("rmse", rmse, squared),
+            ("mean_error", mean_error, signed),
         ] {
-            add(metric, unit, about, self.quantity(measured, value, SKEWED, n));
+            let figure = |confidence: f64| mean(&errors, confidence);
+            add(metric, unit, about, self.quantity(&figure, value, SKEWED, n));
         }
         for &p in self.quantiles {
-            let Some(measured) = quantile_error(&errors, p, confidence) else { continue };
+            let figure = |confidence: f64| quantile_error(&errors, p, confidence);
+            let Some(Measured { value, .. }) = figure(self.facts.confidence) else { continue };
             let about = About { quantile: Some(p), ..about };
-            let value = measured.value;
-            add("quantile_error", unit, about, self.quantity(Some(measured), value, ORDER, n));
+            add("quantile_error", unit, about, self.quantity(&figure, value, ORDER, n));
         }
         let exact = |value: f64, of: &str| Quantity::Exact {
             value,
@@ -113,8 +116,25 @@ impl Sheet<'_> {
     }
 
     /// An estimate, or the bare value where the rows give no finite interval with a width.
-    fn quantity(&self, measured: Option<Measured>, value: f64, method: &str, n: u64) -> Quantity {
-        match measured.filter(|m| m.interval.lower.is_finite() && m.interval.upper.is_finite()) {
+    /// `figure` is asked for its two-sided interval at a confidence.
+    fn quantity(
+        &self,
+        figure: &dyn Fn(f64) -> Option<Measured>,
+        value: f64,
+        method: &str,
+        n: u64,
+    ) -> Quantity {
+        let finite = |confidence: f64| {
+            let ends = |m: &Measured| m.interval.lower.is_finite() && m.interval.upper.is_finite();
+            figure(confidence).filter(ends)
+        };
+        // Each end of a two-sided interval at 2c - 1 is a one-sided bound at c: the methods here
+        // leave the same share out at either end.
+        let bounds = |&confidence: &f64| {
+            let Measured { interval, .. } = finite(2.0 * confidence - 1.0)?;
+            Some(OneSided { confidence, lower: interval.lower, upper: interval.upper })
+        };
+        match finite(self.facts.confidence) {
             Some(Measured { value, interval }) => Quantity::Estimate {
                 value,
                 lower: interval.lower,
@@ -123,6 +143,7 @@ impl Sheet<'_> {
                 method: method.into(),
                 k: None,
                 n,
+                one_sided: self.confidences.iter().filter_map(bounds).collect(),
             },
             None => Quantity::Exact {
                 value,
@@ -183,6 +204,7 @@ mod tests {
             targets: &targets,
             unit: Some("EUR"),
             quantiles: &[0.5, 0.99],
+            confidences: &[0.95, 0.99],
             validity: &[],
         };
         let report = measure(&sheet, &groups);
@@ -193,6 +215,14 @@ mod tests {
         let mae = found("m/test/mae");
         assert_eq!(mae.unit, "EUR");
         assert!((mae.quantity.value() - (50.0 + 49.0 * 3.0 + 20.0) / 100.0).abs() < 1e-9);
+        // A one-sided bound at 95 % promises less than an end of the two-sided interval, so it
+        // lies nearer; one at 99 % promises more.
+        let Quantity::Estimate { lower, upper, one_sided, .. } = &mae.quantity else {
+            panic!("no estimate: {:?}", mae.quantity);
+        };
+        let [at95, at99] = one_sided[..] else { panic!("two confidences: {one_sided:?}") };
+        assert!(at99.lower < *lower && *lower < at95.lower, "{lower} {one_sided:?}");
+        assert!(at95.upper < *upper && *upper < at99.upper, "{upper} {one_sided:?}");
         assert_eq!(found("m/test/mean_error").quantity.value(), (50.0 - 147.0 + 20.0) / 100.0);
         assert_eq!(found("m/test/quantile_error/q0.5").quantity.value(), 1.0);
         // A hundred rows do not bound their 99 % quantile from above: no interval, no verdict.

@@ -170,6 +170,14 @@ pub fn examine_attack(trial: &Trial<'_>) -> Result<Vec<Validity>, HarnessError> 
     ATTACK.iter().map(|gate| Ok((gate.examine)(trial)?.named(gate.id))).collect()
 }
 
+/// Check 17, where rows were found to share what they hold: a warning that stands beside every
+/// figure of the data. `said` is what is shared, in words.
+pub fn dependent_rows(said: &str) -> Validity {
+    let reason = format!("{said}: the rows are not independent, so every interval is too narrow");
+    let fix = "measure on rows that stand apart, or read the interval with that number of rows";
+    Finding::warn(reason, fix).named("gate-17-dependent-rows")
+}
+
 /// Whether any check refuses the verdict.
 pub fn refused(checks: &[Validity]) -> bool {
     checks.iter().any(|c| c.state == CheckState::Refuse)

@@ -8,7 +8,7 @@ use proofmark_dataset::bind::{self, Binding, InputType, ModelInput, TableOptions
 use proofmark_dataset::images::Images;
 use proofmark_dataset::series::SeriesSet;
 use proofmark_dataset::table::Table;
-use proofmark_engine::graph::{Dim, Graph, OWN};
+use proofmark_engine::graph::{Dim, Graph, OWN, ValueInfo};
 use proofmark_engine::model::Model;
 use proofmark_engine::trees;
 use proofmark_engine::value::DType;
@@ -261,19 +261,15 @@ fn head_is_named(model: &LoadedModel) -> Outcome<()> {
     let value = asset.output.kind == OutputKind::Value;
     let judged = match &asset.output.name {
         Some(name) => outputs.iter().find(|o| o.name == *name),
-        None if value && outputs.len() > 1 => {
-            let known = outputs.iter().map(|o| match of(o.shape.as_deref()) {
-                Some(width) => format!("`{}` with {width} column(s)", o.name),
-                None => format!("`{}`", o.name),
-            });
-            let known: Vec<String> = known.collect();
-            return Err(Failure::new(
-                "output-ambiguous",
-                format!("models.{} (`{}`) has {} outputs", asset.name, asset.path, outputs.len()),
-                format!("choose one by `output = {{ name = ... }}`: {}", known.join(", ")),
-            ));
+        // Labels beside scores are told by their type; what is left must be one.
+        None if outputs.len() > 1 => {
+            let mut fit = outputs.iter().filter(|o| is_of_kind(o, asset.output.kind));
+            match (fit.next(), fit.next()) {
+                (_, Some(_)) => return Err(ambiguous(model)),
+                (one, None) => one,
+            }
         }
-        None => outputs.first().filter(|_| outputs.len() == 1),
+        None => outputs.first(),
     };
     let Some(output) = judged else { return Ok(()) };
     let fault = |message: String, help: String| Err(Failure::new("output-column", message, help));
@@ -289,6 +285,29 @@ fn head_is_named(model: &LoadedModel) -> Outcome<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// Whether an output can hold what is declared: labels are whole numbers or texts, scores are not.
+fn is_of_kind(output: &ValueInfo, kind: OutputKind) -> bool {
+    let label = matches!(output.dtype, Some(DType::I64 | DType::I32 | DType::Str | DType::Bool));
+    label == (kind == OutputKind::Label)
+}
+
+fn ambiguous(model: &LoadedModel) -> Failure {
+    let (asset, outputs) = (&model.asset, &model.model.graph().outputs);
+    let known = outputs.iter().map(|o| match o.shape.as_deref() {
+        Some([_, Dim::Fixed(width)]) => format!("`{}` with {width} column(s)", o.name),
+        _ => format!("`{}`", o.name),
+    });
+    let known: Vec<String> = known.collect();
+    Failure::new(
+        "output-ambiguous",
+        format!("models.{} (`{}`) has {} outputs", asset.name, asset.path, outputs.len()),
+        format!(
+            "choose one by `output = {{ name = ... }}` (`--output` on the command line): {}",
+            known.join(", ")
+        ),
+    )
 }
 
 /// A judged output of fixed width has a column per class, or one for the last of two.

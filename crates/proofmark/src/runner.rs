@@ -25,7 +25,7 @@ use proofmark_lab::oracle::Oracle;
 use proofmark_lab::{regression, stats};
 use proofmark_schema::measurement::{Measurement, Quantity};
 use proofmark_schema::plan::{Plan, Probe, ProbeKind};
-use proofmark_schema::system::{Bound, Threat};
+use proofmark_schema::system::{Bound, System, Threat};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -98,7 +98,7 @@ impl<'a> LabRunner<'a> {
     }
 
     fn accuracy(&self, subject: &Subject, seed: u64) -> Result<ProbeOutcome, RunnerError> {
-        let (measurements, refused) = clean_figures(subject, seed);
+        let (measurements, refused) = clean_figures(&self.project.system, subject, seed);
         let mut artefacts = vec![scores_artefact(subject)?];
         if let Some(key) = &self.row_key {
             let digests = subject.row_digests(key);
@@ -195,10 +195,14 @@ impl Runner for LabRunner<'_> {
             Quantity::Bracket { k, n, .. } | Quantity::Estimate { k: Some(k), n, .. } => {
                 Some(shares(*k, *n))
             }
-            // An end of a two-sided interval at c is a one-sided bound at (1 + c) / 2: asked for
-            // less, it is stricter than needed; asked for more, it would promise too much.
-            Quantity::Estimate { lower, upper, confidence: two_sided, .. } => {
-                (confidence <= (1.0 + two_sided) / 2.0).then_some((*lower, *upper))
+            Quantity::Estimate { lower, upper, confidence: two_sided, one_sided, .. } => {
+                let measured = one_sided.iter().find(|bounds| bounds.confidence == confidence);
+                match measured {
+                    Some(bounds) => Some((bounds.lower, bounds.upper)),
+                    // An end of a two-sided interval at c is a one-sided bound at (1 + c) / 2:
+                    // asked for less, it is stricter than needed; for more, it promises too much.
+                    None => (confidence <= (1.0 + two_sided) / 2.0).then_some((*lower, *upper)),
+                }
             }
             // Exact over the rows at hand says nothing of the rows to come.
             Quantity::Exact { .. } | Quantity::Screen { .. } => None,
@@ -208,11 +212,12 @@ impl Runner for LabRunner<'_> {
     fn rows_to_decide(&self, quantity: &Quantity, bound: Bound, confidence: f64) -> Option<u64> {
         let (k, n) = match quantity {
             Quantity::Bracket { k, n, .. } | Quantity::Estimate { k: Some(k), n, .. } => (*k, *n),
-            Quantity::Estimate { value, lower, upper, method, n, .. }
+            Quantity::Estimate { value, method, n, .. }
                 if [regression::SKEWED, regression::ORDER].contains(&method.as_str()) =>
             {
                 let (Bound::AtLeast(threshold) | Bound::AtMost(threshold)) = bound;
-                let interval = stats::Interval { lower: *lower, upper: *upper };
+                let (lower, upper) = self.bounds(quantity, confidence)?;
+                let interval = stats::Interval { lower, upper };
                 return stats::rows_for_mean(*value, interval, *n, threshold);
             }
             _ => return None,
@@ -236,7 +241,11 @@ pub fn cores() -> usize {
 }
 
 /// Figures without attack, of classes or of numbers.
-fn clean_figures(subject: &Subject, seed: u64) -> (Vec<Measurement>, Vec<Refused>) {
+fn clean_figures(
+    system: &System,
+    subject: &Subject,
+    seed: u64,
+) -> (Vec<Measurement>, Vec<Refused>) {
     let facts = subject.facts(seed);
     let Some(targets) = subject.targets() else {
         let report = accuracy::measure(
@@ -249,12 +258,17 @@ fn clean_figures(subject: &Subject, seed: u64) -> (Vec<Measurement>, Vec<Refused
         );
         return (report.measurements, report.refused);
     };
+    let asked = system.criteria.iter().filter(|c| c.model == facts.model && c.data == facts.data);
+    let mut confidences: Vec<f64> = asked.map(|c| c.confidence).collect();
+    confidences.sort_by(f64::total_cmp);
+    confidences.dedup();
     let sheet = regression::Sheet {
         facts: &facts,
         clean: &subject.clean,
         targets,
         unit: subject.unit(),
         quantiles: &subject.data().asset.quantiles,
+        confidences: &confidences,
         validity: &subject.setup,
     };
     let report = regression::measure(&sheet, &subject.groups);

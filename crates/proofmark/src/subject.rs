@@ -10,6 +10,7 @@ use std::sync::Arc;
 use proofmark_dataset::bind::Binding;
 use proofmark_dataset::digest::{self, Rows as Digested};
 use proofmark_dataset::groups;
+use proofmark_dataset::series::Overlap;
 use proofmark_dataset::stats::stats;
 use proofmark_engine::engine::EngineKind;
 use proofmark_evidence::rowkey::RowKey;
@@ -476,7 +477,8 @@ fn examine(
         .iter()
         .find(|t| t.models.is_empty() || t.models.contains(&subject.model));
     let space = threat.map(|t| subject.space(t.scale)).transpose()?;
-    let readings = target::readings(&subject.binding, &model.asset);
+    let series = project.system.series().and_then(|feature| feature.series.as_ref());
+    let readings = target::readings(&subject.binding, &model.asset, series);
     let options = TargetOptions { engine: settings.engine, threads: settings.threads };
     let others: Vec<(String, String, Target)> = readings
         .into_iter()
@@ -505,7 +507,20 @@ fn examine(
         alternatives: &alternatives,
         expected: subject.expected.as_deref(),
     };
-    validity::examine_setup(&setup).or_fail("target", "")
+    let mut checks = validity::examine_setup(&setup).or_fail("target", "")?;
+    checks.extend(shared_steps(&subject.data).map(|said| validity::dependent_rows(&said)));
+    Ok(checks)
+}
+
+/// Windows of a series that were cut so that neighbours share steps, in words.
+fn shared_steps(data: &LoadedData) -> Option<String> {
+    let Rows::Series(series) = &data.rows else { return None };
+    let Overlap { windows, steps, apart } = series.overlap()?;
+    Some(format!(
+        "{windows} of {} windows share steps with the one before (up to {steps} of {}); {apart} \
+         stand apart",
+        series.n, series.steps
+    ))
 }
 
 /// Violations of declared types and bounds, in words.

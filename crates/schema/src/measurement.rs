@@ -79,6 +79,10 @@ pub enum Quantity {
         k: Option<u64>,
         /// Sample size.
         n: u64,
+        /// One-sided bounds at the confidences of the registered criteria, where the interval at
+        /// hand is no exact one of a share.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        one_sided: Vec<OneSided>,
     },
     /// A value that is not a sample.
     Exact {
@@ -115,6 +119,17 @@ pub enum Quantity {
         /// Edition of the rules.
         edition: String,
     },
+}
+
+/// Bounds that hold each on its own: the true figure is at least `lower`, and at most `upper`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OneSided {
+    /// Confidence of each bound, in (0.5, 1).
+    pub confidence: f64,
+    /// Lower bound.
+    pub lower: f64,
+    /// Upper bound.
+    pub upper: f64,
 }
 
 /// A probe or method with its edition. Two editions never share a trend line.

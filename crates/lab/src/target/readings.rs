@@ -4,7 +4,9 @@
 //! be used to measure: a reading that fits better is named, and the verdict refused.
 
 use proofmark_dataset::bind::{Binding, BoundData, BoundInput, Free, FreeImage};
-use proofmark_schema::system::{Layout, ModelAsset};
+use proofmark_schema::system::{Layout, ModelAsset, Series};
+
+mod series;
 
 /// The data read in another way.
 pub struct Reading {
@@ -16,14 +18,15 @@ pub struct Reading {
     pub binding: Binding,
 }
 
-/// Readings that differ from the declared one.
-pub fn readings(binding: &Binding, asset: &ModelAsset) -> Vec<Reading> {
+/// Readings that differ from the declared one; `series` as declared, where the data are series.
+pub fn readings(binding: &Binding, asset: &ModelAsset, series: Option<&Series>) -> Vec<Reading> {
     let [input] = binding.inputs.as_slice() else { return Vec::new() };
     let BoundData::F32(data) = &input.data else { return Vec::new() };
-    let all = match &binding.free {
-        Free::Image(image) => images(input, data, image, asset),
-        Free::Columns(_) if input.shape.len() == 4 => images_by_shape(input, data, asset),
-        Free::Columns(_) => columns(input, data, asset),
+    let all = match (&binding.free, series) {
+        (_, Some(series)) => series::windows(input, data, asset, series),
+        (Free::Image(image), None) => images(input, data, image, asset),
+        (Free::Columns(_), None) if input.shape.len() == 4 => images_by_shape(input, data, asset),
+        (Free::Columns(_), None) => columns(input, data, asset),
     };
     let changed = all.into_iter().filter(|(_, _, values)| values != data);
     changed

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use proofmark_schema::measurement::CheckState;
 use proofmark_schema::system::{Access, Norm};
 
 use super::*;
 use crate::evasion::suite::Suite;
 use crate::space::Deployed;
 use crate::toys::{self, Manner, Toy};
+use crate::validity::{self, Trial};
 
 const W: [f64; 3] = [2.0, -1.0, 0.5];
 
@@ -159,4 +161,47 @@ fn the_view_says_no_to_losses_of_classes_and_to_the_wrong_way() {
     assert!(view(Direction::Either).pushes(Loss::CrossEntropy).is_err());
     assert!(view(Direction::Up).pushes(Loss::Down).is_err());
     assert!(view(Direction::Down).pushes(Loss::Down).is_ok());
+}
+
+/// What gate 11 says of an attack up and down within a tolerance of 5, and how many rows fell.
+fn unconstrained(toy: &Toy, eps: f64) -> (CheckState, String, usize) {
+    let answers = clean(toy);
+    let spec = tolerance(5.0, false, Reference::Answer);
+    let bands = Arc::new(Bands::new(&answers, &targets(&answers), spec, Direction::Either));
+    let view = Banded::new(toy, bands, &answers);
+    let space = toys::space(3, -10.0, 10.0, Deployed::Real);
+    let labels = vec![WITHIN; view.rows()];
+    let case = Case {
+        oracle: &view,
+        decision: Bands::decision(),
+        ..toys::case(toy, &space, &labels, Norm::Linf)
+    };
+    let suite = Suite::named("quick", &case, Some(20)).unwrap();
+    let (rows, ctx): (Vec<usize>, _) = ((0..view.rows()).collect(), toys::ctx());
+    let records =
+        harness::run(&case, &suite, &[eps], &rows, &Done::new(), &ctx, &mut |_| {}).unwrap();
+    let fell = records.iter().filter(|r| r.attacked() && !r.robust_at(eps)).count();
+    let trial = Trial { case: &case, suite: &suite, budgets: &[eps], records: &records, ctx: &ctx };
+    let checks = validity::examine_attack(&trial).unwrap();
+    let gate = checks.into_iter().find(|c| c.check == "gate-11-unconstrained").unwrap();
+    (gate.state, gate.reason + &gate.fix, fell)
+}
+
+#[test]
+fn a_tolerance_that_nothing_can_exceed_is_told_and_one_that_the_budget_cannot_is_not() {
+    // The reach at 0.1 is 0.35: far inside the tolerance, and the full range is not.
+    let (state, said, fell) = unconstrained(&linear(), 0.1);
+    assert_eq!((state, fell), (CheckState::Ok, 0), "{said}");
+    let data = toys::rows(40, 3, -1.0, 1.0, false);
+    let clipped: toys::Logits = Box::new(|x| {
+        let value = 100.0 + x.iter().zip(&W).map(|(x, w)| x * w).sum::<f64>();
+        let inside = (97.0..=101.0).contains(&value);
+        let slope = W.map(|w| if inside { w } else { 0.0 });
+        (vec![value.clamp(97.0, 101.0)], vec![slope.to_vec()])
+    });
+    let clipped = Toy::new(data, 1, clipped).decided_by(Rule::Value);
+    let (state, said, fell) = unconstrained(&clipped, 2.0);
+    assert_eq!((state, fell), (CheckState::Warn, 0), "{said}");
+    assert!(said.contains("moves the answer beyond the tolerance"), "{said}");
+    assert!(said.contains("e.g. where it clips"), "{said}");
 }

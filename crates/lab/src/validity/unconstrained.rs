@@ -6,6 +6,7 @@
 //! do not speak against the attack, unless nothing moves at all.
 
 use super::{Finding, Trial};
+use crate::decision::Rule;
 use crate::evasion::{Attack, Rank};
 use crate::harness::{Clean, HarnessError};
 
@@ -45,10 +46,19 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
         ));
     }
     if held == rows.len() {
-        return Ok(Finding::warn(
-            format!("{said}: nothing the attacker may touch changes the decision"),
-            "check that the mutable features reach the model and that the goal can be reached",
-        ));
+        let (what, fix) = match case.decision.rule {
+            Rule::Within => (
+                "moves the answer beyond the tolerance",
+                "check that the mutable features reach the model and that the tolerance is not \
+                 wider than what the model can answer at all, e.g. where it clips",
+            ),
+            _ => (
+                "changes the decision",
+                "check that the mutable features reach the model and that the goal can be reached",
+            ),
+        };
+        let words = format!("{said}: nothing the attacker may touch {what}");
+        return Ok(Finding::warn(words, fix));
     }
     let rest = if held > 0 {
         format!("; {held} are held by what the attacker may not touch, as far as we see")

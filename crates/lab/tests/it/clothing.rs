@@ -27,7 +27,7 @@ fn setup(world: &World, rows: &Rows, expected: bool) -> Vec<Validity> {
     let clean = Clean::ask(&oracle, &decision).unwrap();
     let names: Vec<String> = data.classes.iter().map(|c| c.0.clone()).collect();
     let space = target::space(&binding, world.system.threats[0].scale, &|_| None).unwrap();
-    let others = readings(&binding, &asset);
+    let others = readings(&binding, &asset, None);
     let targets: Vec<_> =
         others.iter().map(|r| open(pair, &data, &r.binding, EngineKind::Rten, 1)).collect();
     let alternatives: Vec<Alternative<'_>> = others

@@ -14,6 +14,7 @@ use proofmark_lab::evasion::assessment::{self as evasion, Assessment, Request};
 use proofmark_lab::evasion::suite::{self, Suite};
 use proofmark_lab::harness::{Case, HarnessError};
 use proofmark_lab::stats;
+use proofmark_lab::tolerance::SHIFT_ROWS;
 use proofmark_schema::attack::Outcome as RowOutcome;
 use proofmark_schema::measurement::CheckState;
 
@@ -29,6 +30,7 @@ use crate::subject::{Subject, Subjects};
 use crate::{arrays, interrupt, output};
 
 mod declared;
+mod number;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -60,9 +62,20 @@ pub struct Args {
     /// `argmax`, or `CLASS@T`: CLASS is decided when its probability is at least T.
     #[arg(long, default_value = "argmax")]
     pub decision: String,
-    /// `FROM:TO`: the decision an attacker starts from and wants.
-    #[arg(long, value_name = "FROM:TO")]
+    /// `FROM:TO`: the decision an attacker starts from and wants. For a regression `up`, `down`
+    /// or `either` (default).
+    #[arg(long, value_name = "FROM:TO|up|down|either")]
     pub goal: Option<String>,
+    /// The label is a number: an answer that moves by more than this counts. In the unit of the
+    /// label (`20`), or a share of the answer (`10%`).
+    #[arg(long, value_name = "T|P%", value_parser = number::size)]
+    pub tolerance: Option<number::Size>,
+    /// From where the tolerance is counted: the clean answer (default), or the label.
+    #[arg(long, value_enum)]
+    pub tolerance_from: Option<FromName>,
+    /// Unit of a label that is a number, for the report.
+    #[arg(long)]
+    pub unit: Option<String>,
     /// Gradient steps per restart; the suite's own by default.
     #[arg(long, value_parser = at_least_one)]
     pub steps: Option<usize>,
@@ -75,7 +88,10 @@ pub struct Args {
     /// Output of the model that is judged; the only float one by default.
     #[arg(long)]
     pub output: Option<String>,
-    /// What the output holds; found from the values by default.
+    /// Of an output with several columns (heads): the one that is judged, from 0.
+    #[arg(long, value_name = "N")]
+    pub output_column: Option<usize>,
+    /// What the output holds; found from the values by default, `value` with `--tolerance`.
     #[arg(long, value_enum)]
     pub output_kind: Option<KindName>,
     /// Classes in the order of the output's columns, as the labels are written.
@@ -157,6 +173,16 @@ pub enum KindName {
     Probability,
     Logit,
     Score,
+    Label,
+    Value,
+}
+
+/// From where a tolerance is counted, on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FromName {
+    /// The answer on the clean row.
+    Answer,
+    /// The label.
     Label,
 }
 
@@ -262,11 +288,16 @@ fn mean_distance(assessed: &Assessment) -> Option<f64> {
 
 fn as_text(assessed: &Assessment) -> String {
     let report = &assessed.report;
+    let shifts = shifts(assessed);
+    let (right, robust, rule) = match shifts {
+        None => ("decided rightly", "robust accuracy", "decision"),
+        Some(_) => ("within the tolerance of their label", "not moved beyond", "tolerance"),
+    };
     let mut text = format!(
-        "{} rows, {} decided rightly, {} attacked; decision: {}\n",
+        "{} rows, {} {right}, {} attacked; {rule}: {}\n",
         report.n, report.correct, report.attackable, report.decision
     );
-    let mut grid = Grid::new(&["budget", "robust accuracy", "95 % interval", "rows"]);
+    let mut grid = Grid::new(&["budget", robust, "95 % interval", "rows"]);
     for at in &report.robust {
         grid.row(vec![
             at.eps.to_string(),
@@ -276,6 +307,7 @@ fn as_text(assessed: &Assessment) -> String {
         ]);
     }
     text.push_str(&grid.render());
+    text.push_str(&shifts.unwrap_or_default());
     let mut found: std::collections::BTreeMap<&str, usize> = Default::default();
     for point in &report.points {
         if let Some(by) = &point.found_by {
@@ -307,6 +339,27 @@ fn as_text(assessed: &Assessment) -> String {
         "An upper bound: attacks not tried here may turn more rows. Nothing was logged.\n",
     );
     text
+}
+
+/// The largest shifts found per budget; `None` for classes.
+fn shifts(assessed: &Assessment) -> Option<String> {
+    let of = |metric: &str, eps: f64| {
+        let mut all = assessed.measurements.iter();
+        all.find(|m| m.metric == metric && m.subject.eps == Some(eps))
+    };
+    let unit = assessed.measurements.iter().find(|m| m.metric == SHIFTS[0])?.unit.clone();
+    let mut grid = Grid::new(&["budget", "median shift found", "90 %", "largest", "unit"]);
+    for at in &assessed.report.robust {
+        let found = SHIFTS.map(|m| of(m, at.eps).map_or(f64::NAN, |m| m.quantity.value()));
+        let mut row = vec![at.eps.to_string()];
+        row.extend(found.iter().map(|shift| format!("{shift:.4}")));
+        row.push(unit.clone());
+        grid.row(row);
+    }
+    Some(format!(
+        "{}  a lower bound of the worst case, over at most {SHIFT_ROWS} rows\n",
+        grid.render()
+    ))
 }
 
 /// Exit 0, unless a threshold was given and not surely reached; 2 when the set-up is broken.
@@ -349,5 +402,7 @@ fn write_witnesses(path: &Path, subject: &Subject, assessed: &Assessment) -> Out
     arrays::write(path, &list)
 }
 
+/// Median, 90 % quantile and largest of the shifts found.
+const SHIFTS: [&str; 3] = ["shift_p50", "shift_p90", "shift_max"];
 /// Id in the random streams of an ad-hoc attack.
 const PROBE: &str = "attack";

@@ -124,9 +124,10 @@ fn heading(record: &ProbeRecord) -> String {
 
 fn named(m: &Measurement) -> String {
     let metric = m.metric.replace('_', " ");
-    match m.subject.eps {
-        Some(eps) => format!("{metric}, budget {eps}"),
-        None => metric,
+    match (m.subject.eps, m.subject.quantile) {
+        (Some(eps), _) => format!("{metric}, budget {eps}"),
+        (None, Some(quantile)) => format!("{metric}, {quantile}"),
+        (None, None) => metric,
     }
 }
 

@@ -18,6 +18,7 @@ mod papers;
 mod regression;
 mod risk;
 mod schemas;
+mod series;
 mod spine;
 mod support;
 mod trees;

@@ -15,9 +15,10 @@ use proofmark_formats::sniff::Kind;
 use proofmark_schema::system::{
     Access, DataAsset, DataRole, Decision, DialectPins, Feature, FeatureKind, FoundImages,
     FoundTable, Goal, InputSpec, ModelAsset, ModelRole, Norm, OutputKind, OutputSpec, Scale,
-    System, Threat,
+    System, Task, Threat,
 };
 
+use super::number::{self, Number};
 use super::{AccessName, Args, KindName, NormName, ScaleName};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::project::Project;
@@ -31,9 +32,11 @@ pub const DATA: &str = "data";
 /// The declaration, and what was assumed.
 pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
     let mut notes = Vec::new();
+    let number = number::asked(args)?;
     let model = assets::open_model_with(&args.model, &args.dump.hints(&args.columns))?;
     let is_table = is_table(&args.data)?;
     scale_fits(args.scale, is_table)?;
+    no_series(args, &model, is_table)?;
     let (features, values, range) = if is_table {
         let table = found::table(&assets::read_data(&args.data)?)
             .or_fail("data", "name a CSV, NPY, NPZ or IDX file")?;
@@ -46,7 +49,13 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         let (feature, range) = pixels(args, &images, &mut notes)?;
         (vec![feature], images.label_values, range)
     };
-    let classes = classes(args, &model, &values, is_table, &mut notes)?;
+    let classes = match number {
+        Some(_) => Vec::new(),
+        None => {
+            number::said(args, &model, &values)?;
+            classes(args, &model, &values, is_table, &mut notes)?
+        }
+    };
     let data = DataAsset {
         name: DATA.into(),
         path: absolute(&args.data)?,
@@ -58,8 +67,8 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         missing: MISSING.iter().map(|m| (*m).to_owned()).collect(),
         dialect: DialectPins::default(),
         limit: args.limit,
-        task: Default::default(),
-        unit: None,
+        task: number.map_or(Task::Classification, |_| Task::Regression),
+        unit: args.unit.clone(),
         quantiles: Vec::new(),
     };
     let mut system = System {
@@ -71,8 +80,8 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         seed: args.seed,
         data: vec![data],
         features,
-        models: vec![model_asset(args, &classes, range)?],
-        threats: vec![threat(args)?],
+        models: vec![model_asset(args, &classes, range, number)?],
+        threats: vec![threat(args, number)?],
         criteria: Vec::new(),
         declared: std::collections::BTreeMap::new(),
         people: Vec::new(),
@@ -88,9 +97,11 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         sha256: assets::sha256(b"no declaration"),
         held: loader::Held::default(),
     };
-    let kind = output_kind(args, &project, &model, &mut notes)?;
-    for asset in &mut project.system.models {
-        asset.output.kind = kind;
+    if number.is_none() {
+        let kind = output_kind(args, &project, &model, &mut notes)?;
+        for asset in &mut project.system.models {
+            asset.output.kind = kind;
+        }
     }
     Ok((project, notes))
 }
@@ -112,7 +123,29 @@ fn scale_fits(scale: ScaleName, is_table: bool) -> Outcome<()> {
     }
 }
 
-fn threat(args: &Args) -> Outcome<Threat> {
+/// The channels of a series have ranges of their own, which arguments do not say.
+fn no_series(args: &Args, model: &Model, is_table: bool) -> Outcome<()> {
+    let inputs = loader::model_inputs(model.graph());
+    let [input] = inputs.as_slice() else { return Ok(()) };
+    let [_, steps, channels] = input.shape.as_slice() else { return Ok(()) };
+    if is_table {
+        return Ok(());
+    }
+    let side = |d: &Option<usize>| d.map_or_else(|| "?".to_owned(), |d| d.to_string());
+    Err(Failure::new(
+        "series",
+        format!(
+            "`{}` reads windows of a series, [n, {}, {}]: `attack` cannot say the range of each \
+             channel, and one range for all would be no budget",
+            args.model.display(),
+            side(steps),
+            side(channels)
+        ),
+        "declare it (`type = \"series\"`, bounds per channel) and run `proofmark assess`",
+    ))
+}
+
+fn threat(args: &Args, number: Option<Number>) -> Outcome<Threat> {
     let ascending = args.eps.windows(2).all(|w| w[0] < w[1]);
     if !ascending || args.eps.iter().any(|e| !e.is_finite() || *e <= 0.0) {
         return Err(Failure::new(
@@ -135,9 +168,12 @@ fn threat(args: &Args) -> Outcome<Threat> {
             ScaleName::Std => Scale::Std,
             ScaleName::U8 => Scale::U8,
         },
-        goal: args.goal.as_deref().map(goal).transpose()?,
-        tolerance: None,
-        direction: None,
+        goal: match number {
+            Some(_) => None,
+            None => args.goal.as_deref().map(goal).transpose()?,
+        },
+        tolerance: number.map(|n| n.tolerance),
+        direction: number.map(|n| n.direction),
         access: match args.access {
             AccessName::WhiteBox => Access::WhiteBox,
             AccessName::Score => Access::Score,
@@ -158,22 +194,35 @@ fn goal(text: &str) -> Outcome<Goal> {
         Some((from, to)) if !from.is_empty() && !to.is_empty() && from != to => {
             Ok(Goal { from: from.into(), to: to.into() })
         }
+        _ if ["up", "down", "either"].contains(&text) => Err(Failure::new(
+            "goal",
+            format!("`{text}` is a direction: it is for a label that is a number"),
+            "say which shift counts, e.g. --tolerance 20, or name classes, --goal bad:good",
+        )),
         _ => Err(Failure::new("goal", format!("`{text}` is no goal"), "e.g. --goal bad:good")),
     }
 }
 
-fn model_asset(args: &Args, classes: &[String], range: Option<[f64; 2]>) -> Outcome<ModelAsset> {
+fn model_asset(
+    args: &Args,
+    classes: &[String],
+    range: Option<[f64; 2]>,
+    number: Option<Number>,
+) -> Outcome<ModelAsset> {
     Ok(ModelAsset {
         name: MODEL.into(),
         path: absolute(&args.model)?,
         role: ModelRole::Primary,
         output: OutputSpec {
             name: args.output.clone(),
-            kind: OutputKind::Logit,
+            kind: number.map_or(OutputKind::Logit, |_| OutputKind::Value),
             classes: classes.to_vec(),
-            column: None,
+            column: args.output_column,
         },
-        decision: decision(&args.decision, classes)?,
+        decision: match number {
+            Some(_) => Decision::Value,
+            None => decision(&args.decision, classes)?,
+        },
         expected: None,
         expected_data: None,
         input: InputSpec { columns: args.columns.clone(), range, ..InputSpec::default() },
@@ -377,7 +426,8 @@ fn classes(
     Ok(found)
 }
 
-fn width_of(model: &Model, output: Option<&str>) -> Option<usize> {
+/// Columns of an output, where they are known.
+pub(super) fn width_of(model: &Model, output: Option<&str>) -> Option<usize> {
     let outputs = &model.graph().outputs;
     let named = outputs.iter().find(|o| output.is_none_or(|name| o.name == name))?;
     match named.shape.as_ref()?.last()? {
@@ -399,6 +449,7 @@ fn output_kind(
             KindName::Logit => OutputKind::Logit,
             KindName::Score => OutputKind::Score,
             KindName::Label => OutputKind::Label,
+            KindName::Value => OutputKind::Value,
         });
     }
     let (Some(asset), Some(set)) = (project.system.models.first(), project.system.data.first())
