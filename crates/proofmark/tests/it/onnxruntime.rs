@@ -118,7 +118,7 @@ fn engines(value: &Value) -> Vec<String> {
 
 /// The library that the caller names; without one the test is skipped aloud.
 #[expect(clippy::print_stderr, reason = "a skipped test is told aloud")]
-fn library() -> Option<String> {
+pub fn library() -> Option<String> {
     let path = std::env::var("PROOFMARK_ONNXRUNTIME").ok().filter(|path| path != "off");
     if path.is_none() {
         let required = std::env::var_os("PROOFMARK_REQUIRE_TOOLS").is_some();

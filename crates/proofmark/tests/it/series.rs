@@ -8,7 +8,8 @@ use std::fs;
 use proofmark_formats::npz::Npz;
 use serde_json::Value;
 
-use crate::support::{Scratch, proofmark};
+use crate::onnxruntime::library;
+use crate::support::{Scratch, proofmark, proofmark_with};
 
 const STEPS: usize = 8;
 /// Steps from which `last = 4` lets an attacker change them.
@@ -217,6 +218,28 @@ fn deviations(scratch: &Scratch, outcomes: &[Value], clean: &[f32]) {
 }
 
 #[test]
+fn onnx_runtime_gives_the_figures_of_the_embedded_engine() {
+    let Some(library) = library() else { return };
+    let assessed = |variable: &str| {
+        let scratch = numbers(16);
+        let dir = scratch.dir().display().to_string();
+        let args = ["assess", "-C", &dir, "--format", "json"];
+        let ran = proofmark_with(&args, &[("PROOFMARK_ONNXRUNTIME", variable)]);
+        let document: Value = serde_json::from_str(&ran.stdout).expect(&ran.stderr);
+        assert_eq!(document["complete"], true, "{document:#}");
+        let value = |v: &Value| v["value"].as_f64().expect("value");
+        let verdicts = document["verdicts"].as_array().expect("verdicts");
+        let values: Vec<f64> = verdicts.iter().map(value).collect();
+        (values, document.to_string().contains("\"name\":\"onnxruntime\""))
+    };
+    let ((rten, without), (onnx, with)) = (assessed("off"), assessed(&library));
+    assert!(with && !without, "the engine that computed is named");
+    // A mean error to the rounding of f32; of sixteen rows under attack one may tip.
+    assert!((rten[0] - onnx[0]).abs() < 1e-5, "{rten:?} {onnx:?}");
+    assert!((rten[1] - onnx[1]).abs() < 0.07, "{rten:?} {onnx:?}");
+}
+
+#[test]
 fn classes_of_a_series_fall_to_gradients_and_to_decisions_alone() {
     let scratch = classes(48);
     let (_, document) = scratch.json(&["assess"]);
@@ -406,10 +429,10 @@ fn what_is_not_done_on_series_is_refused_by_name() {
         assert!(ran.stderr.contains(words), "{name}: {}", ran.stderr);
     }
     let scratch = classes(40);
-    let harden = scratch.run(&["harden", "--threat", "reporter"]);
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let harden = scratch.run(&["harden", "--threat", "reporter", "--out", &path("out")]);
     assert_eq!(harden.code, 2, "{}", harden.stdout);
     assert!(harden.stderr.contains("this system reads series"), "{}", harden.stderr);
-    let path = |name: &str| scratch.path(name).display().to_string();
     let (model, data, label) = (path("rise_conv.onnx"), path("test.npz"), path("test_rise.npy"));
     let attack = ["attack", "--model", &model, "--data", &data, "--label", &label];
     let ran = proofmark(

@@ -56,21 +56,7 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
             classes(args, &model, &values, is_table, &mut notes)?
         }
     };
-    let data = DataAsset {
-        name: DATA.into(),
-        path: absolute(&args.data)?,
-        role: DataRole::Test,
-        label: is_table.then(|| args.label.clone()),
-        labels: if is_table { None } else { Some(absolute(Path::new(&args.label))?) },
-        classes: classes.iter().map(|c| (c.clone(), c.clone())).collect(),
-        ignore: Vec::new(),
-        missing: MISSING.iter().map(|m| (*m).to_owned()).collect(),
-        dialect: DialectPins::default(),
-        limit: args.limit,
-        task: number.map_or(Task::Classification, |_| Task::Regression),
-        unit: args.unit.clone(),
-        quantiles: Vec::new(),
-    };
+    let data = data_asset(args, is_table, &classes, number)?;
     let mut system = System {
         name: "attack".into(),
         version: String::new(),
@@ -104,6 +90,29 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         }
     }
     Ok((project, notes))
+}
+
+fn data_asset(
+    args: &Args,
+    is_table: bool,
+    classes: &[String],
+    number: Option<Number>,
+) -> Outcome<DataAsset> {
+    Ok(DataAsset {
+        name: DATA.into(),
+        path: absolute(&args.data)?,
+        role: DataRole::Test,
+        label: is_table.then(|| args.label.clone()),
+        labels: if is_table { None } else { Some(absolute(Path::new(&args.label))?) },
+        classes: classes.iter().map(|c| (c.clone(), c.clone())).collect(),
+        ignore: Vec::new(),
+        missing: MISSING.iter().map(|m| (*m).to_owned()).collect(),
+        dialect: DialectPins::default(),
+        limit: args.limit,
+        task: number.map_or(Task::Classification, |_| Task::Regression),
+        unit: args.unit.clone(),
+        quantiles: Vec::new(),
+    })
 }
 
 /// Pixels have no deviation per column, columns no steps of a pixel.
