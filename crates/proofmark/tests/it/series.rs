@@ -408,7 +408,7 @@ fn what_is_not_done_on_series_is_refused_by_name() {
         (
             "another window",
             |t| t.replacen("steps = 8", "steps = 7", 1),
-            "the series have shape [95, 8, 5], declared is (n, 7, 5)",
+            "the series have shape [91, 8, 5], declared is (n, 7, 5)",
         ),
         (
             "a mutable channel without bounds",
