@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::schemas::{Schemas, id_of};
 use crate::support::{Ran, Scratch, proofmark};
 
 fn progression() -> Scratch {
@@ -60,8 +61,10 @@ fn bounds_are_one_sided(scratch: &Scratch, document: &Value) {
     let bytes = std::fs::read(scratch.path("dossier/data/measurements.json")).expect("figures");
     let outcomes: Vec<Value> = serde_json::from_slice(&bytes).expect("json");
     let figures = outcomes.iter().flat_map(|o| o["measurements"].as_array().expect("figures"));
-    let mut judged = 0;
+    let (schemas, mut judged) = (Schemas::committed(), 0);
     for figure in figures {
+        let id = id_of(figure["format"].as_str().expect("format")).expect("schema");
+        assert_eq!(schemas.faults(&id, figure), [""; 0], "{}", figure["id"]);
         let named =
             |v: &&Value| v["measurement"] == figure["id"] && v["criterion"]["eps"].is_null();
         let verdicts = document["verdicts"].as_array().expect("verdicts");
