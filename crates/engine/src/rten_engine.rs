@@ -3,8 +3,10 @@
 //! Owns the hand-over of graphs and tensors to rten, and the refusal of what rten would compute
 //! as something else: it reads `f64` as `f32` and 64-bit integers as 32-bit ones, and knows no
 //! text. Must never be asked for `Sign` (rten 0.27 gives `Sign(0) = 1`), for a cast to truth values
-//! (it cuts fractions first) or for `ArgMax` (of equals it takes the last). Called through
-//! [`crate::engine`].
+//! (it cuts fractions first) or for `ArgMax` (of equals it takes the last); [`fit`] holds more of
+//! the kind. Called through [`crate::engine`].
+
+mod fit;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +37,8 @@ impl RtenProgram {
     /// [`EngineError::Unsupported`] for element types or operators that rten lacks.
     pub fn compile(graph: &Graph, threads: usize) -> Result<Self, EngineError> {
         refuse(graph)?;
+        let fitted = fit::fitted(graph);
+        let graph = fitted.as_ref().unwrap_or(graph);
         let bytes = match graph.nodes.iter().any(|n| matches!(n.op.as_str(), "ArgMax" | "ArgMin")) {
             true => to_onnx(&first_of_equals(graph)?)?,
             false => to_onnx(graph)?,
@@ -117,7 +121,13 @@ fn refuse(graph: &Graph) -> Result<(), EngineError> {
             return Err(unsupported(reason));
         }
     }
-    graph.nodes.iter().try_for_each(refuse_node)
+    graph.nodes.iter().try_for_each(|node| {
+        refuse_node(node)?;
+        fit::lacking(graph, node).map_or(Ok(()), |what| {
+            let label = label(node);
+            Err(unsupported(format!("`{}` with {what} is not known there (`{label}`)", node.op)))
+        })
+    })
 }
 
 fn beyond_32_bits(value: &Value) -> bool {
@@ -189,8 +199,7 @@ fn first_of_equals(graph: &Graph) -> Result<Graph, EngineError> {
 const OPSET_AXES: i64 = 13;
 
 fn refuse_node(node: &Node) -> Result<(), EngineError> {
-    let label = if node.name.is_empty() { node.outputs.first() } else { Some(&node.name) };
-    let label = label.cloned().unwrap_or_default();
+    let label = label(node);
     if !node.domain.is_empty() && node.domain != "ai.onnx" {
         let reason = format!("operator `{}` of domain `{}` (`{label}`)", node.op, node.domain);
         return Err(unsupported(reason));
@@ -231,6 +240,12 @@ fn refuse_node(node: &Node) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+/// A node by its name, or by what it gives.
+fn label(node: &Node) -> String {
+    let label = if node.name.is_empty() { node.outputs.first() } else { Some(&node.name) };
+    label.cloned().unwrap_or_default()
 }
 
 fn refuse_value(name: &str, value: &Value) -> Result<(), EngineError> {

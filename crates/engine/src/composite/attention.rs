@@ -1,4 +1,4 @@
-//! `Attention` and `RotaryEmbedding` of opset 23 and 24.
+//! `Attention` and `RotaryEmbedding` of opset 23 to 25.
 //!
 //! Owns their definition for one call without a cache. Called by the table in [`super`].
 
@@ -10,7 +10,7 @@ use crate::value::{DType, Tensor, Value};
 
 type Done = Result<(), OpError>;
 
-/// `softmax(scale Q K' + mask) V`, heads apart.
+/// `softmax(cap(scale Q K') + mask) V`, heads apart; a row that may see no key gives zeros.
 pub(super) fn attention(e: &mut Emit) -> Done {
     for (i, what) in [(4, "a cache of keys"), (5, "a cache of values"), (6, "padded lengths")] {
         if e.optional(i).is_some() {
@@ -49,10 +49,12 @@ pub(super) fn attention(e: &mut Emit) -> Done {
     };
     let turned = e.transpose(&k, &[0, 1, 3, 2]);
     let scores = scaled_product(e, &q, &turned)?;
-    let scores = masked(e, &scores, &q, &k)?;
     let softcap = e.float("softcap", 0.0)?;
     let scores = if softcap > 0.0 { capped(e, &scores, softcap) } else { scores };
-    let p = e.op_with("Softmax", &[&scores], vec![("axis", Attribute::Int(-1))]);
+    let p = match masked(e, &scores, &q, &k)? {
+        Masked::Open(scores) => softmax(e, &scores),
+        Masked::Perhaps(scores) => guarded_softmax(e, &scores),
+    };
     if !flat {
         return e.give(0, "MatMul", &[&p, &v]);
     }
@@ -87,32 +89,90 @@ fn scaled_product(e: &mut Emit, q: &str, turned: &str) -> Result<String, OpError
     Ok(e.op("MatMul", &[&q, turned]))
 }
 
-fn masked(e: &mut Emit, scores: &str, q: &str, k: &str) -> Result<String, OpError> {
+/// Scores with what hides keys added.
+enum Masked {
+    /// Each row sees a key.
+    Open(String),
+    /// There may be rows that see none.
+    Perhaps(String),
+}
+
+fn masked(e: &mut Emit, scores: &str, q: &str, k: &str) -> Result<Masked, OpError> {
     let mut scores = scores.to_string();
-    if let Some(mask) = e.optional(3) {
-        let bias = match e.dtype(&mask) {
+    let mask = e.optional(3);
+    if let Some(mask) = &mask {
+        let bias = match e.dtype(mask) {
             Some(DType::Bool) => {
                 let (zero, lowest) = (e.scalar(0.0), e.scalar(f32::NEG_INFINITY));
-                e.op("Where", &[&mask, &zero, &lowest])
+                e.op("Where", &[mask, &zero, &lowest])
             }
-            Some(DType::F32 | DType::F64) => mask,
+            Some(DType::F32 | DType::F64) => mask.clone(),
             _ => return Err(e.refuse("a mask whose element type is not declared")),
         };
         scores = e.op("Add", &[&scores, &bias]);
     }
-    if e.int("is_causal", 0)? != 0 {
-        // Row l may look at columns 0..=l.
-        let (rows, columns) = (length(e, q), length(e, k));
-        let (zero, one) = (int_scalar(e, 0), int_scalar(e, 1));
-        let r = e.op("Range", &[&zero, &rows, &one]);
-        let r = e.reshape(&r, &[-1, 1]);
-        let c = e.op("Range", &[&zero, &columns, &one]);
-        let hidden = e.op("Greater", &[&c, &r]);
+    let causal = e.int("is_causal", 0)? != 0;
+    let [left, right] = [e.int("left_window_size", -1)?, e.int("right_window_size", -1)?];
+    if causal || left >= 0 || right >= 0 {
+        let hidden = out_of_sight(e, (q, k), causal, left, right);
         let (none, lowest) = (e.scalar(0.0), e.scalar(f32::NEG_INFINITY));
         let bias = e.op("Where", &[&hidden, &lowest, &none]);
         scores = e.op("Add", &[&scores, &bias]);
     }
-    Ok(scores)
+    Ok(match mask.is_some() || left >= 0 || right >= 0 {
+        true => Masked::Perhaps(scores),
+        false => Masked::Open(scores),
+    })
+}
+
+/// Which columns row r may not look at: those after r when causal, those before `r - left` and
+/// after `r + right` where these are not negative.
+fn out_of_sight(e: &mut Emit, (q, k): (&str, &str), causal: bool, left: i64, right: i64) -> String {
+    let (rows, columns) = (length(e, q), length(e, k));
+    let (zero, one) = (int_scalar(e, 0), int_scalar(e, 1));
+    let r = e.op("Range", &[&zero, &rows, &one]);
+    let r = e.reshape(&r, &[-1, 1]);
+    let c = e.op("Range", &[&zero, &columns, &one]);
+    let last = match (causal, right >= 0) {
+        (true, _) => Some(0),
+        (false, true) => Some(right),
+        (false, false) => None,
+    };
+    let mut hidden = Vec::new();
+    if let Some(last) = last {
+        let bound = shifted(e, &r, last);
+        hidden.push(e.op("Greater", &[&c, &bound]));
+    }
+    if left >= 0 {
+        let bound = shifted(e, &r, -left);
+        hidden.push(e.op("Less", &[&c, &bound]));
+    }
+    match hidden.as_slice() {
+        [a, b] => e.op("Or", &[a, b]),
+        _ => hidden.concat(),
+    }
+}
+
+fn shifted(e: &mut Emit, rows: &str, by: i64) -> String {
+    if by == 0 {
+        return rows.to_string();
+    }
+    let by = int_scalar(e, by);
+    e.op("Add", &[rows, &by])
+}
+
+fn softmax(e: &mut Emit, scores: &str) -> String {
+    e.op_with("Softmax", &[scores], vec![("axis", Attribute::Int(-1))])
+}
+
+/// Softmax that gives zeros to a row all of whose scores are minus infinity.
+fn guarded_softmax(e: &mut Emit, scores: &str) -> String {
+    let (last, lowest, zero) = (e.vector(&[-1]), e.scalar(f32::NEG_INFINITY), e.scalar(0.0));
+    let highest = e.op("ReduceMax", &[scores, &last]);
+    let blind = e.op("Equal", &[&highest, &lowest]);
+    let scores = e.op("Where", &[&blind, &zero, scores]);
+    let p = softmax(e, &scores);
+    e.op("Where", &[&blind, &zero, &p])
 }
 
 /// The third size, as a scalar.

@@ -3,9 +3,11 @@
 use proofmark_engine::autodiff::{probe, vjp};
 use proofmark_engine::engine::{EngineKind, compile};
 use proofmark_engine::graph::Attribute;
+use proofmark_engine::lower::lower;
 use proofmark_engine::value::{Inputs, Value};
 
 use crate::cases::{self, Case, graph, ints, node, noise, random, tensor};
+use crate::forward::{FAMILIES, cases_of, same};
 
 #[test]
 fn forward_and_gradient_agree_with_the_reference() {
@@ -45,6 +47,43 @@ fn check(case: &Case) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What rten cannot compute is to be refused before it runs, so that the reference can take the
+/// graph; all else is to be ONNX Runtime's answer. The first input is fed, the others are
+/// constants, as in a model.
+#[test]
+fn rten_answers_every_operator_as_onnx_runtime_or_refuses_it() {
+    let (mut wrong, mut answered) = (Vec::new(), 0);
+    for family in FAMILIES {
+        for case in cases_of(family) {
+            let (mut graph, mut inputs, names) = case.parts();
+            for input in graph.inputs.split_off(1.min(graph.inputs.len())) {
+                let value = inputs.remove(&input.name).unwrap();
+                graph.constants.insert(input.name, value);
+            }
+            let types: Vec<_> = names.iter().zip(case.wanted()).collect();
+            for output in &mut graph.outputs {
+                let known = types.iter().find(|(name, _)| **name == output.name);
+                output.dtype = known.and_then(|(_, value)| value.dtype());
+            }
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let Ok(program) = compile(&lower(&graph), EngineKind::Rten, 1) else { continue };
+            answered += 1;
+            match program.run(&inputs, &names) {
+                Err(error) => wrong.push(format!("{family}/{}: {error}", case.name())),
+                Ok(got) => {
+                    for ((name, got), want) in names.iter().zip(&got).zip(case.wanted()) {
+                        if let Err(why) = same(want, got) {
+                            wrong.push(format!("{family}/{} {name}: {why}", case.name()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {answered}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(answered > 300, "only {answered} cases were taken");
 }
 
 /// rten 0.27: `Sign(0)` is 1 there (it calls `f32::signum`), ONNX says 0. It is refused, and no

@@ -16,10 +16,12 @@ use proofmark_formats::onnx::{
 };
 use proofmark_formats::protobuf::{Reader, Writer};
 
-const FAMILIES: [&str; 20] = [
+/// Files of cases.
+pub const FAMILIES: [&str; 21] = [
     "arithmetic",
     "composed",
     "convolutions",
+    "differences",
     "encoders",
     "functions",
     "indices",
@@ -99,6 +101,12 @@ impl Case {
         let model = Model::from_onnx(&self.model, &|_| Err("no external data".to_string()));
         let graph = model.unwrap().graph().clone();
         (graph, self.inputs.clone(), self.outputs.keys().cloned().collect())
+    }
+
+    /// The known outputs, in the order of their names.
+    #[allow(dead_code, reason = "one of the two test binaries compares engines")]
+    pub fn wanted(&self) -> impl Iterator<Item = &Value> {
+        self.outputs.values()
     }
 
     fn all(arrays: &Npz) -> Vec<Case> {

@@ -231,8 +231,45 @@ def composed():
          activation="LeakyRelu", activation_params=[0.3])
 
 
+def differences():
+    """What an engine was found to read otherwise than ONNX asks."""
+    F = "differences"
+    q, k, v = r(2, 3, 4, 8), r(2, 3, 5, 8), r(2, 3, 5, 6)
+    hiding = np.where(make.rng.random((4, 5)) > 0.5, 0, -np.inf).astype(f32)
+    hiding[:, 0] = 0
+    case(F, "Attention_cap_mask", "Attention", [q, k, v, hiding], opset=23, fixed=(3,), softcap=0.5)
+    blind = make.rng.random((4, 5)) > 0.4
+    blind[2] = False
+    case(F, "Attention_blind", "Attention", [q, k, v, blind], opset=23, fixed=(3,))
+    case(F, "Attention_blind_causal", "Attention", [q, k, v, np.eye(4, 5) > 0], opset=24, fixed=(3,),
+         is_causal=1)
+    case(F, "Attention_left", "Attention", [q, k, v], opset=25, is_causal=1, left_window_size=1)
+    case(F, "Attention_both", "Attention", [q, k, v], opset=25, left_window_size=1,
+         right_window_size=2)
+    case(F, "Attention_right", "Attention", [q, k, v], opset=25, right_window_size=1)
+    x = r(2, 3, 6, 7)
+    for op in ["MaxPool", "AveragePool"]:
+        case(F, f"{op}_plain", op, [x], kernel_shape=[2, 3])
+        case(F, f"{op}_lower", op, [x], kernel_shape=[2, 4], strides=[1, 2], auto_pad="SAME_LOWER")
+        case(F, f"{op}_3d", op, [r(1, 2, 3, 4, 5)], kernel_shape=[2, 2, 2], strides=[1, 1, 1])
+    case(F, "Conv_lower", "Conv", [x, r(2, 3, 2, 4)], fixed=(1,), kernel_shape=[2, 4],
+         auto_pad="SAME_LOWER")
+    case(F, "Conv_3d", "Conv", [r(1, 2, 3, 4, 5), r(3, 2, 2, 2, 2)], fixed=(1,))
+    case(F, "ConvTranspose_lower", "ConvTranspose", [x, r(3, 2, 3, 4)], fixed=(1,), strides=[2, 2],
+         auto_pad="SAME_LOWER")
+    case(F, "ConvTranspose_3d", "ConvTranspose", [r(1, 2, 2, 3, 3), r(2, 2, 2, 2, 2)], fixed=(1,))
+    s, z = np.array([0.02, 0.5, 0.1], f32), np.array([120, 3, 0], np.uint8)
+    case(F, "QuantizeLinear_no_axis", "QuantizeLinear", [r(2, 3, 3, high=3), s, z], opset=13,
+         fixed=(1, 2))
+    case(F, "Softplus_far", "Softplus", [np.array([-200, -89, -1, 0, 1, 88, 89, 200], f32)])
+    case(F, "Pow_whole", "Pow", [r(2, 3), i64(2, 3, 0)], fixed=(1,))
+    case(F, "Pow_whole_32", "Pow", [r(2, 3), np.array(3, np.int32)], fixed=(1,))
+    case(F, "Pow_whole_both", "Pow", [i64(2, -3, 5), i64(2)], fixed=(1,))
+    case(F, "LayerNormalization_mean", "LayerNormalization", [r(2, 3, 4), r(4), r(4)], 2, fixed=(1, 2))
+
+
 def main():
-    for family in [resampling, recurrent, quantised, composed]:
+    for family in [resampling, recurrent, quantised, composed, differences]:
         make.rng = np.random.default_rng(20261123)
         family()
     cases = 0
