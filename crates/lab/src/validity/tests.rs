@@ -207,6 +207,32 @@ fn gate_4_compares_two_engines() {
 }
 
 #[test]
+fn gate_4_warns_of_a_row_between_two_roundings_of_a_threshold() {
+    let mut rows = data(120);
+    rows[7][0] = 5e-10;
+    let steps = |at: f64| toys::steps(rows.clone(), &[(0, at, 2.0), (1, 0.1, 1.0)], -1.2);
+    let (toy, near, far) = (steps(0.0), steps(1e-9), steps(0.1));
+    assert!(toy.gradient().is_err());
+    let labels = toy.labels(0);
+    with_setup(&toy, &labels, |setup| {
+        let setup = Setup { second: Some(&near), ..setup };
+        let finding = two_engines::examine(&setup).unwrap();
+        expect(&finding, CheckState::Warn, "the engines differ: 1 of 120 rows (7)");
+        let setup = Setup { second: Some(&far), ..setup };
+        expect(&two_engines::examine(&setup).unwrap(), CheckState::Refuse, "differ");
+    });
+    // The same row in a model that has a gradient is an error.
+    let smooth = toys::linear(data(120), &W, 0.1);
+    let mut moved = data(120);
+    moved[7][0] += 0.01;
+    let moved = toys::linear(moved, &W, 0.1);
+    with_setup(&smooth, &smooth.labels(0), |setup| {
+        let setup = Setup { second: Some(&moved), ..setup };
+        expect(&two_engines::examine(&setup).unwrap(), CheckState::Refuse, "differ: 1 of 120");
+    });
+}
+
+#[test]
 fn gate_5_refuses_data_outside_its_own_declaration() {
     let toy = good();
     let labels = toy.labels(0);
