@@ -137,10 +137,12 @@ pub enum BindError {
         hint: String,
     },
     /// A column exists but is declared as not read.
-    #[error("model input `{input}` is the feature `{input}`, which declares `input = false`")]
+    #[error("model input `{input}` is the feature `{feature}`, which declares `input = false`")]
     NotInput {
         /// Input.
         input: String,
+        /// Feature.
+        feature: String,
     },
     /// A shape that the data cannot have.
     #[error("model input `{input}` has shape {shape}, but the data give {expected}; {hint}")]

@@ -122,9 +122,12 @@ impl<'a> Names<'a> {
                 hint: "with several inputs each reads one column of its name",
             });
         }
-        match self.features.iter().find(|f| f.name == input.name) {
+        match column_of(&input.name, self.features) {
             Some(feature) if feature.input => Ok(feature),
-            Some(_) => Err(BindError::NotInput { input: input.name.clone() }),
+            Some(feature) => {
+                let (input, feature) = (input.name.clone(), feature.name.clone());
+                Err(BindError::NotInput { input, feature })
+            }
             None => {
                 let names: Vec<&str> =
                     self.features.iter().filter(|f| f.input).map(|f| f.name.as_str()).collect();
@@ -287,9 +290,27 @@ impl Source<'_> {
     }
 }
 
+/// The feature that an input is called after: by its very name, else the only one whose name
+/// becomes the input's when it is written as skl2onnx writes names of inputs, `hours per week` as
+/// `hours_per_week`.
+fn column_of<'a>(input: &str, features: &'a [Feature]) -> Option<&'a Feature> {
+    let exact = features.iter().find(|f| f.name == input);
+    exact.or_else(|| {
+        let mut written = features.iter().filter(|f| graph_name(&f.name) == input);
+        written.next().filter(|_| written.next().is_none())
+    })
+}
+
+/// A name with `_` for all but letters, digits, `_` and `+`, and in front of a leading digit.
+fn graph_name(name: &str) -> String {
+    let letter = |c: char| if c.is_alphanumeric() || c == '_' || c == '+' { c } else { '_' };
+    let plain: String = name.chars().map(letter).collect();
+    if plain.starts_with(|c: char| c.is_ascii_digit()) { format!("_{plain}") } else { plain }
+}
+
 /// Whether the only input reads several columns side by side.
 fn is_matrix(input: &ModelInput, features: &[Feature], model: &ModelAsset) -> bool {
-    let named = features.iter().any(|f| f.name == input.name);
+    let named = column_of(&input.name, features).is_some();
     let narrow = matches!(input.shape.as_slice(), [_] | [_, Some(1)]);
     let by_name = named && narrow && model.input.columns.is_empty();
     input.shape.len() == 2 && !by_name

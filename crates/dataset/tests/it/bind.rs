@@ -104,6 +104,27 @@ fn a_matrix_may_take_the_declared_order_when_the_width_agrees() {
     assert!(same(&bound.inputs[0], &[1.0, 3.0]));
 }
 
+/// skl2onnx writes `_` for what a name in a graph may not hold.
+#[test]
+fn an_input_finds_the_column_it_was_written_for() {
+    let columns = ["hours-per-week", "1 st", "a_b", "a b", "ü %", "c d", "c-d"];
+    let numbers: Vec<Feature> = columns.iter().map(|name| feature(name, Kind::Number)).collect();
+    let cases = [
+        ("hours_per_week", Some("hours-per-week")),
+        ("_1_st", Some("1 st")),
+        ("a_b", Some("a_b")),
+        ("ü__", Some("ü %")),
+        ("c_d", None),
+        ("hours per week", None),
+    ];
+    for (name, want) in cases {
+        let inputs = [input(name, Type::F32, &[0, 1]), input("a_b", Type::F32, &[0, 1])];
+        let plan = bind::plan(&numbers, &model(), &inputs);
+        let found = plan.ok().map(|p| p.inputs[0].1[0].name.clone());
+        assert_eq!(found.as_deref(), want, "{name}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused_with_both_sides() {
     let cases: Vec<(&str, ModelAsset, Vec<ModelInput>, &str)> = vec![
