@@ -31,6 +31,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    onnxruntime::silent::ensure();
     let cli = cli::Cli::parse();
     match command::run(&cli) {
         Ok(code) => code,

@@ -7,6 +7,7 @@
 
 pub mod fetch;
 mod places;
+pub mod silent;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -43,7 +44,12 @@ pub fn prepare(kind: EngineKind, quiet: bool) -> Outcome<EngineKind> {
     let mut tried = Vec::new();
     for candidate in &search.candidates {
         match candidate.load() {
-            Ok(()) => return Ok(kind),
+            Ok(()) => {
+                if !silent::held() {
+                    output::note(quiet, silent::UNSET);
+                }
+                return Ok(kind);
+            }
             Err(words) if candidate.place.named() => {
                 let place = candidate.place.words();
                 return Err(unusable(&format!("{words} (named by {place})")));

@@ -52,6 +52,27 @@ fn engine_list_says_what_is_here_and_why_not() {
     assert_eq!(list["searched"][0]["loaded"], true);
 }
 
+/// The library reports home unless a variable stops it; the program sets that itself.
+#[cfg(unix)]
+#[test]
+fn a_loaded_library_leaves_no_trace_of_its_own() {
+    let Some(library) = library() else { return };
+    let scratch = Scratch::credit(8);
+    let home = scratch.path("home").display().to_string();
+    fs::create_dir(&home).unwrap();
+    let variables = [
+        ("PROOFMARK_ONNXRUNTIME", library.as_str()),
+        ("ORT_DISABLE_TELEMETRY", "0"),
+        ("HOME", &home),
+        ("XDG_CACHE_HOME", &home),
+    ];
+    let ran = proofmark_with(&["engine", "list", "--format", "json"], &variables);
+    let list: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(list["searched"][0]["loaded"], true, "{list:#}");
+    let left: Vec<_> = fs::read_dir(&home).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn figures_name_the_engine_and_replay_asks_for_the_same() {
     let Some(library) = library() else { return };
