@@ -225,7 +225,7 @@ fn columns_as_named(asset: &mut ModelAsset, model: &Model, features: &[Feature])
 }
 
 /// Names of the columns of the matrix that an ensemble of its own file reads.
-fn named_columns(graph: &Graph) -> Option<Vec<String>> {
+pub fn named_columns(graph: &Graph) -> Option<Vec<String>> {
     let node = graph.nodes.iter().find(|n| n.domain == OWN && n.op == "TreeEnsemble")?;
     let names = &trees::of_node(node, graph)?.names;
     let input = graph.inputs.iter().find(|i| i.name == trees::FEATURES)?;

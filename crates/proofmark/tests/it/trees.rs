@@ -106,6 +106,33 @@ fn flags_of_libsvm_and_dumps_are_needed_where_files_leave_it_open_and_are_echoed
     assert!(wrong.stdout.contains("no:such"), "{}", wrong.stdout);
 }
 
+/// Both the model and the table name the columns, so their order in the table is nobody's choice.
+#[test]
+fn columns_are_found_by_the_names_in_the_file() {
+    let scratch = scratch();
+    let csv = fs::read_to_string(scratch.path("test.csv")).expect("csv");
+    let reversed: Vec<String> = csv
+        .lines()
+        .map(|line| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            cells.reverse();
+            cells.join(",")
+        })
+        .collect();
+    fs::write(scratch.path("reversed.csv"), reversed.join("\n")).expect("write");
+    for (model, want) in [("gbm.json", "expected_json.npy"), ("gbm.txt", "expected_txt.npy")] {
+        for input in ["test.csv", "reversed.csv"] {
+            assert!(apart(&scratch, model, input, want, &[]) < 1e-6, "{model} {input}");
+        }
+    }
+    fs::write(scratch.path("less.csv"), csv.replacen("amount", "sum", 1)).expect("write");
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let (model, input, out) = (path("gbm.json"), path("less.csv"), path("out.npy"));
+    let ran = proofmark(&["model", "run", &model, "--input", &input, "--output", &out]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("reads a column `amount`"), "{}", ran.stderr);
+}
+
 #[test]
 fn inspect_tells_what_the_trees_are() {
     let scratch = scratch();

@@ -145,7 +145,11 @@ fn table(file: File, path: &Path, graph: &Graph, args: &RunArgs) -> Outcome<Feed
         let words = "the model names its inputs, so `--columns` has nothing to say";
         return Err(Failure::new("usage", words, "leave it out: columns are found by name"));
     }
-    let columns = if matrix { args.columns.clone() } else { named };
+    let columns = match (matrix, args.columns.is_empty()) {
+        (true, true) => named_in_both(path, graph, args)?,
+        (true, false) => args.columns.clone(),
+        (false, _) => named,
+    };
     let missing = args.missing.clone();
     let (pins, columns_known) = (args.pins()?, columns.clone());
     let options = StreamOptions { columns: columns_known, pins, missing: missing.clone() };
@@ -172,6 +176,31 @@ fn table(file: File, path: &Path, graph: &Graph, args: &RunArgs) -> Outcome<Feed
         binder: Some(Box::new(Binder { typing, features, model, inputs })),
         source: Source::Table(Box::new(stream)),
     })
+}
+
+/// The columns that the model's file names, where the table names columns too; none where either
+/// has no names, so that the order decides.
+fn named_in_both(path: &Path, graph: &Graph, args: &RunArgs) -> Outcome<Vec<String>> {
+    let Some(names) = loader::named_columns(graph) else { return Ok(Vec::new()) };
+    let words = |e: &dyn std::fmt::Display| format!("cannot read `{}`: {e}", path.display());
+    let help = "see `proofmark model run --help`";
+    let file = File::open(path).map_err(|e| words(&e)).or_fail("unreadable", help)?;
+    let (pins, missing) = (args.pins()?, args.missing.clone());
+    let options = StreamOptions { columns: Vec::new(), pins, missing };
+    // What is wrong with the file is said when it is opened to be read.
+    let Ok(stream) = RowStream::open(file, &options) else { return Ok(Vec::new()) };
+    let held = |name: &&String| stream.columns().contains(*name);
+    let (there, absent): (Vec<&String>, Vec<&String>) = names.iter().partition(held);
+    match absent.first() {
+        None => Ok(names),
+        // No header, or names of another origin throughout: the order decides.
+        Some(_) if there.is_empty() => Ok(Vec::new()),
+        Some(name) => Err(Failure::new(
+            "binding",
+            format!("the model reads a column `{name}`, which the file has not"),
+            "name the columns of the file in the order of the model with --columns",
+        )),
+    }
 }
 
 /// A matrix of fixed width has as many columns as are given.
