@@ -16,6 +16,7 @@ pub(super) fn lacking(graph: &Graph, node: &Node) -> Option<&'static str> {
         Some(Attribute::Text(text)) => Some(text.as_str()),
         _ => None,
     };
+    let given = |i: usize| node.inputs.get(i).filter(|name| !name.is_empty());
     let second = node.outputs.iter().skip(1).any(|o| !o.is_empty());
     match node.op.as_str() {
         "Resize" if text("mode") == Some("cubic") => Some("cubic interpolation"),
@@ -30,9 +31,19 @@ pub(super) fn lacking(graph: &Graph, node: &Node) -> Option<&'static str> {
         {
             Some("a window of three axes")
         }
+        // It pads with a number that is not the zero point.
+        "ConvInteger" if padded(node) => Some("padding"),
         "GRU" if !matches!(node.attributes.get("linear_before_reset"), Some(Attribute::Int(1))) => {
             Some("a reset before the product")
         }
+        // It reads every sequence to its end.
+        "LSTM" | "GRU" if given(4).is_some() => Some("lengths of sequences"),
+        "MatMulInteger" if given(3).is_some_and(|z| !zeros(graph, z)) => {
+            Some("a zero point of the second factor")
+        }
+        "MatMul" if given(1).is_some_and(|b| rank(graph, b) == Some(1)) => Some("a vector"),
+        "QuantizeLinear" if given(2).is_none() => Some("no zero point"),
+        "Pad" if given(3).is_some() => Some("chosen axes"),
         "LayerNormalization" | "MaxPool" if second => Some("a second output"),
         _ => None,
     }
@@ -44,6 +55,26 @@ fn spatial(graph: &Graph, node: &Node) -> usize {
     match node.attributes.get("kernel_shape") {
         Some(Attribute::Ints(sizes)) => sizes.len(),
         _ => weights.map_or(0, |w| w.shape().len().saturating_sub(2)),
+    }
+}
+
+/// Whether a value is a constant of zeros.
+fn zeros(graph: &Graph, name: &str) -> bool {
+    let held = graph.constants.get(name).and_then(Value::to_i64s);
+    held.is_some_and(|values| values.iter().all(|&v| v == 0))
+}
+
+/// Rank of a constant.
+fn rank(graph: &Graph, name: &str) -> Option<usize> {
+    graph.constants.get(name).map(|value| value.shape().len())
+}
+
+/// Whether a window reaches over the edge.
+fn padded(node: &Node) -> bool {
+    match (node.attributes.get("pads"), node.attributes.get("auto_pad")) {
+        (Some(Attribute::Ints(pads)), _) if pads.iter().any(|&p| p != 0) => true,
+        (_, Some(Attribute::Text(auto))) => auto.starts_with("SAME"),
+        _ => false,
     }
 }
 

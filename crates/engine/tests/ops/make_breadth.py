@@ -265,6 +265,10 @@ def differences():
     case(F, "Pow_whole", "Pow", [r(2, 3), i64(2, 3, 0)], fixed=(1,))
     case(F, "Pow_whole_32", "Pow", [r(2, 3), np.array(3, np.int32)], fixed=(1,))
     case(F, "Pow_whole_both", "Pow", [i64(2, -3, 5), i64(2)], fixed=(1,))
+    x8 = make.rng.integers(0, 255, (1, 2, 4, 5)).astype(np.uint8)
+    w8 = make.rng.integers(-128, 127, (3, 2, 3, 3)).astype(np.int8)
+    case(F, "ConvInteger_padded", "ConvInteger", [x8, w8, np.array(97, np.uint8)], opset=10,
+         fixed=(1, 2), pads=[1, 1, 1, 1])
     case(F, "LayerNormalization_mean", "LayerNormalization", [r(2, 3, 4), r(4), r(4)], 2, fixed=(1, 2))
 
 
