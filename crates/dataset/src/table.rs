@@ -398,15 +398,30 @@ fn type_cells(
         0 => String::new(),
         n => format!(" (and {n} more in this column)"),
     };
-    let hint = match feature.kind.is_numeric() {
-        _ if records.is_blank(row) => hint::BLANK_ROW,
-        true if text == feature.name => hint::HEADER_AGAIN,
-        true if records.number_in(at, text).is_some() => hint::NOT_WHOLE,
-        true => number_hint(text),
+    let hint = match feature.kind.is_numeric() || records.is_blank(row) {
+        true => cell_hint(records, (row, at), feature, text),
         false => hint,
     };
     let (column, text) = (feature.name.clone(), cut(text));
     Err(TableError::Cell { line, column, text, expected, more, hint })
+}
+
+/// The likely fix for a text where a number belongs, or for a line without any.
+fn cell_hint(
+    records: &Records,
+    (row, at): (usize, usize),
+    feature: &Feature,
+    text: &str,
+) -> &'static str {
+    if records.is_blank(row) {
+        hint::BLANK_ROW
+    } else if text == feature.name {
+        hint::HEADER_AGAIN
+    } else if records.number_in(at, text).is_some() {
+        hint::NOT_WHOLE
+    } else {
+        number_hint(text)
+    }
 }
 
 fn code_note(column: &str, codes: usize, code: &str) -> String {

@@ -100,8 +100,8 @@ fn bad_files_are_refused_with_the_place() {
             "ragged row",
             b"a,b,c\n1,2,3\n4,5\n6,7,8\n",
             "line 3 has 2 fields, the first record has 3 (read with 3 columns by `,`, decimal `.`, \
-             header, UTF-8, LF); mend the line, or remove it if it is a title or a sum; a wrong dialect is \
-             pinned by `dialect`",
+             header, UTF-8, LF); mend the line, or remove it if it is a title or a sum; a wrong \
+             dialect is pinned by `dialect`",
         ),
         ("open quote", b"a,b\n1,2\n\"3,4\n5,6\n", "the quote opened on line 3 is never closed"),
         (

@@ -77,8 +77,8 @@ fn one_text_in_many_cells_comes_in_small_batches_or_not_at_all() {
         assert!(told.contains("bytes of cells, at most 805306368 are read"), "{name}: {told}");
         // A column that nobody asks for is not decoded; one that is comes in parts of 64 MiB.
         let sizes = streamed(&bytes, &["n"]);
-        let most = if packed { 1_200 } else { 64 };
-        assert_eq!((sizes[0], sizes.iter().sum::<usize>()), (most, 1_200), "{name}");
+        assert_eq!(sizes.iter().sum::<usize>(), 1_200, "{name}");
+        assert!(if packed { sizes == [1_200] } else { sizes[0] <= 64 }, "{name}: {sizes:?}");
         let small = streamed(&bytes[..], &["n", "text"]);
         assert!(small.iter().all(|n| *n <= 64), "{name}: {small:?}");
     }

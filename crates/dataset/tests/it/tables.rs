@@ -117,8 +117,8 @@ fn bad_tables_are_refused_with_line_and_column() {
             "a,class\n1,x\n2,y,z\n",
             whole("a"),
             "line 3 has 3 fields, the first record has 2 (read with 2 columns by `,`, decimal `.`, \
-             header, UTF-8, LF); mend the line, or remove it if it is a title or a sum; a wrong dialect is \
-             pinned by `dialect`",
+             header, UTF-8, LF); mend the line, or remove it if it is a title or a sum; a wrong \
+             dialect is pinned by `dialect`",
         ),
         ("empty file", "", whole("a"), "the file has no data row; export it again"),
     ];

@@ -86,8 +86,8 @@ input = {{ layout = "nchw", range = [0, 1] }}
 norm = "linf"
 eps = [8]
 scale = "0-255"
-access = "white-box"
-suite = "fgsm"
+access = "score"
+queries = 40
 [criteria.accuracy]
 metric = "accuracy"
 model = "cnn"

@@ -1,7 +1,8 @@
 //! What lies in a folder, as facts for a first declaration.
 //!
 //! Owns which files belong together: images and labels, a model and its expected scores; folders
-//! of images are [`super::folders`]. Every guess is marked in the declaration for a person to confirm. Must never load a pickle.
+//! of images are [`super::folders`]. Every guess is marked in the declaration for a person to
+//! confirm. Must never load a pickle.
 
 use std::path::{Path, PathBuf};
 

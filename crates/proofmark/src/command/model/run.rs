@@ -102,6 +102,8 @@ enum ContainerName {
 impl RunArgs {
     /// Runs the verb.
     pub fn run(&self, global: Global) -> Outcome<ExitCode> {
+        // From here on a signal ends the run with a word, however early it comes.
+        let cancelled = interrupt::flag();
         let model = assets::open_model_with(&self.model, &self.dump.hints(&self.columns))?;
         let whole =
             Whole::open(&model, self.engine.ready(global.quiet)?, &self.outputs, width(&model))
@@ -117,7 +119,6 @@ impl RunArgs {
         let threads = self.threads.unwrap_or_else(cores).clamp(1, THREADS_MAX);
         let total = feed.rows().unwrap_or(0);
         let step = |rows: u64| bars.step("", rows, total.max(rows));
-        let cancelled = interrupt::flag();
         let course = pump::Course { threads, cancelled, step: &step };
         let ran = pump::run(&whole, &mut feed, &mut sink, &course);
         bars.end();
