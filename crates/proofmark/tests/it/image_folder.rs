@@ -217,6 +217,7 @@ fn found_when_changed(name: &str, scratch: &Scratch) {
         stale("taken away");
         let other = if victim.starts_with(folder.join("bag")) { "boot" } else { "bag" };
         let moved = folder.join(other).join("moved.png");
+        fs::create_dir_all(folder.join(other)).expect("mkdir");
         fs::rename(&aside, &moved).expect("move");
         stale("another class");
         fs::rename(&moved, victim).expect("move");
