@@ -3,6 +3,9 @@
 //! Owns the choice of engine and the facts about it that a measurement records. Must never
 //! change a graph. Called by the pipeline.
 
+use std::sync::{Mutex, PoisonError};
+
+use crate::extent::{ExtentError, InputShapes, Skeleton};
 use crate::graph::{Graph, OWN};
 use crate::onnxruntime::{self, OrtProgram};
 use crate::reference::{self, Precision, RunError};
@@ -103,11 +106,50 @@ pub struct Compiled {
 }
 
 /// Compiles a graph for that very engine ([`EngineKind::Auto`]: for the first that holds it);
-/// `threads` is the number of threads of one run.
+/// `threads` is the number of threads of one run. An engine of others gets it only when every
+/// value is known to stay within the limits of the reference, see [`crate::extent`].
 ///
 /// # Errors
 /// [`EngineError::Missing`] or [`EngineError::Unsupported`] with the operator or type.
 pub fn compile(
+    graph: &Graph,
+    kind: EngineKind,
+    threads: usize,
+) -> Result<Box<dyn Program>, EngineError> {
+    let skeleton = Skeleton::of(graph);
+    if !kind.single() {
+        // What is known to grow too large is not begun; the rest is watched as it runs.
+        return match skeleton.measure(&skeleton.smallest()) {
+            Ok(()) | Err(ExtentError::Unknown { .. }) => compile_made(graph, kind, threads),
+            Err(e) => {
+                let engine = kind.facts().name;
+                Err(EngineError::Failed { engine, reason: e.to_string() })
+            }
+        };
+    }
+    let declared = skeleton.declared();
+    let refused = |e: ExtentError| {
+        let engine = kind.facts().name;
+        Err(EngineError::Unsupported { engine, reason: e.to_string() })
+    };
+    let shapes = declared.clone().unwrap_or_else(|| skeleton.smallest());
+    match (skeleton.measure(&shapes), &declared) {
+        (Ok(()), Some(_)) => compile_made(graph, kind, threads),
+        // What inputs of open shape lead to is seen when they come.
+        (Ok(()) | Err(ExtentError::Unknown { .. }), None) => {
+            let inner = compile_made(graph, kind, threads)?;
+            Ok(Box::new(Watched { inner, skeleton, seen: Mutex::default(), kind }))
+        }
+        (Err(e), _) => refused(e),
+    }
+}
+
+/// As [`compile`], for a graph that was made from one that is known to stay within the limits:
+/// the gradient of a measured graph holds what that graph holds, a few times.
+///
+/// # Errors
+/// As [`compile`].
+pub(crate) fn compile_made(
     graph: &Graph,
     kind: EngineKind,
     threads: usize,
@@ -127,6 +169,46 @@ pub fn compile(
         EngineKind::ReferenceF64 => Box::new(reference::prepare(graph, Precision::F64)?),
     })
 }
+
+/// A program whose inputs leave shapes open: those that come are measured once.
+struct Watched {
+    inner: Box<dyn Program>,
+    skeleton: Skeleton,
+    seen: Mutex<Vec<InputShapes>>,
+    kind: EngineKind,
+}
+
+impl Watched {
+    fn check(&self, inputs: &Inputs) -> Result<(), EngineError> {
+        let shapes = self.skeleton.given(inputs);
+        let seen = |list: &Vec<InputShapes>| list.contains(&shapes);
+        if seen(&self.seen.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        self.skeleton.measure(&shapes).map_err(|e| {
+            let next = match &e {
+                ExtentError::Unknown { .. } => "; the engine `reference` watches sizes as it runs",
+                _ => "",
+            };
+            let engine = self.kind.facts().name;
+            EngineError::Failed { engine, reason: format!("{e}{next}") }
+        })?;
+        let mut list = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        list.truncate(SHAPES_KEPT - 1);
+        list.insert(0, shapes);
+        Ok(())
+    }
+}
+
+impl Program for Watched {
+    fn run(&self, inputs: &Inputs, outputs: &[&str]) -> Result<Vec<Value>, EngineError> {
+        self.check(inputs)?;
+        self.inner.run(inputs, outputs)
+    }
+}
+
+/// Shapes of inputs that are remembered as measured: a guard sees a few widths of batches.
+const SHAPES_KEPT: usize = 16;
 
 /// Compiles a graph for the first engine in [`EngineKind::order`] that can hold it. An engine
 /// that was passed over is named in the note, with its reason.

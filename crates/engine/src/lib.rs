@@ -8,6 +8,7 @@ pub mod autodiff;
 pub mod compose;
 pub(crate) mod composite;
 pub mod engine;
+pub mod extent;
 pub mod graph;
 pub mod loss;
 pub mod lower;

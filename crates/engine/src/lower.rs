@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::composite;
+use crate::extent::{self, ExtentError, InputShapes, Skeleton};
 use crate::graph::{Attribute, Dim, Graph, ML, Node};
 use crate::reference::{self, Precision};
 use crate::split::needed;
@@ -110,6 +111,14 @@ fn computed(graph: &Graph, node: &Node) -> Option<Vec<(String, Value)>> {
         opsets: graph.opsets.clone(),
         ..Graph::default()
     };
+    // What is known to grow too large is not computed to find that out: a file may hold many.
+    let small =
+        |shape: &Vec<usize>| extent::volume(shape).is_some_and(|n| n <= FOLDED_ELEMENTS_MAX);
+    match Skeleton::of(&alone).shapes(&InputShapes::new()) {
+        Ok(shapes) if !node.outputs.iter().filter_map(|o| shapes.get(o)).all(small) => return None,
+        Err(ExtentError::TooLarge { .. } | ExtentError::TooMany { .. }) => return None,
+        _ => {}
+    }
     let names: Vec<&str> =
         node.outputs.iter().filter(|o| !o.is_empty()).map(String::as_str).collect();
     let values = reference::run(&alone, &Inputs::new(), &names, Precision::F32).ok()?;

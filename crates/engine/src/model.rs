@@ -32,6 +32,10 @@ pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 /// Opsets of `ai.onnx.ml`.
 pub const OPSETS_ML: std::ops::RangeInclusive<i64> = 1..=5;
 
+/// Elements of all initialisers together, 4 GiB of `f32`: many of them may lie in the same bytes
+/// of one external file, so the size of the files is no bound.
+pub const CONSTANTS_MAX: usize = 1 << 30;
+
 /// A loaded model.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -106,6 +110,8 @@ pub enum LoadError {
          model's folder"
     )]
     ExternalOutside { tensor: String, location: String },
+    #[error("the initialisers hold more than {CONSTANTS_MAX} elements together")]
+    Constants,
     #[error("the external data `{location}` of tensor `{tensor}` cannot be read: {reason}")]
     External { tensor: String, location: String, reason: String },
     #[error("node `{node}`: {reason}")]
@@ -284,7 +290,15 @@ fn graph(
     }
     let mut constants = BTreeMap::new();
     let own = source.initializers.iter().map(|t| (&t.name, t));
-    for (name, t) in own.chain(flat.constants.iter().map(|(name, t)| (name, t))) {
+    let all = own.chain(flat.constants.iter().map(|(name, t)| (name, t)));
+    let mut elements = 0usize;
+    for (_, t) in all.clone() {
+        elements = elements.saturating_add(t.shape()?.1);
+        if elements > CONSTANTS_MAX {
+            return Err(LoadError::Constants);
+        }
+    }
+    for (name, t) in all {
         let value = value(t, files)?;
         if constants.insert(name.clone(), value).is_some() {
             return Err(LoadError::Duplicate { name: name.clone(), what: "initialisers" });

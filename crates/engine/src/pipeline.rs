@@ -25,7 +25,7 @@ pub use rows::rows_of;
 pub use serve::Serving;
 pub use whole::{Gradients, Whole, gradient_of, run_batched};
 
-use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile};
+use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile, compile_made};
 use crate::graph::Graph;
 use crate::loss::{self, Tap};
 use crate::model::Model;
@@ -353,7 +353,7 @@ impl Pipeline {
         };
         let build = || {
             let graph = self.gradient_graph(kind, self.kind, self.options.width)?;
-            let wide = compile(&graph, self.kind, 1).map_err(|e| e.to_string())?;
+            let wide = compile_made(&graph, self.kind, 1).map_err(|e| e.to_string())?;
             Ok(Ladder::new(wide, self.options.width, self.fixed, &graph))
         };
         cell.get_or_init(build).as_ref().map_err(String::clone)
@@ -368,7 +368,7 @@ impl Pipeline {
         names: &[&str],
     ) -> Option<Box<dyn Program>> {
         let graph = self.gradient_graph(kind, self.kind, width).ok()?;
-        let program = compile(&graph, self.kind, 1).ok()?;
+        let program = compile_made(&graph, self.kind, 1).ok()?;
         let label = |range: &std::ops::Range<usize>, inputs: &mut Inputs| {
             let labels: Vec<usize> = range.clone().map(|i| i % self.options.classes).collect();
             inputs.insert(loss::ONEHOT.to_string(), self.onehot(&labels, labels.len()).ok()?);

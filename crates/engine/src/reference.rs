@@ -34,12 +34,12 @@ mod sample;
 mod select;
 mod shape;
 mod unary;
-mod window;
+pub(crate) mod window;
 
 pub(crate) use float::Float;
 pub(crate) use ml::svm;
 use op::{Args, Kernel};
-pub use op::{ELEMENTS_MAX, OpError};
+pub use op::{ELEMENTS_MAX, LIVE_CELLS_MAX, OpError};
 pub(crate) use op::{Spec, wrong};
 pub(crate) use registry::MICROSOFT;
 pub use shape::constant_value;
@@ -255,9 +255,10 @@ impl Program {
             fixed[*slot] = Some(value);
         }
         let mut reads = needed.reads;
+        let mut live = given.iter().flatten().map(cells).sum();
         for (step, wanted) in self.steps.iter().zip(&needed.steps) {
             if *wanted {
-                self.step(step, &mut given, &fixed, &mut reads)?;
+                self.step(step, (&mut given, &fixed), &mut reads, &mut live)?;
             }
         }
         wanted
@@ -273,30 +274,35 @@ impl Program {
     fn step(
         &self,
         step: &Step,
-        given: &mut [Option<Value>],
-        fixed: &[Option<&Value>],
+        (given, fixed): (&mut [Option<Value>], &[Option<&Value>]),
         reads: &mut [usize],
+        live: &mut usize,
     ) -> Result<(), RunError> {
         let values: Vec<Option<&Value>> =
             step.inputs.iter().map(|i| i.and_then(|i| given[i].as_ref().or(fixed[i]))).collect();
-        let results = (step.kernel)(&Args::new(&values)).map_err(|source| RunError::Node {
+        let wrong = |source| RunError::Node {
             node: step.label.clone(),
             op: step.op.clone(),
             opset: step.opset,
             source,
-        })?;
+        };
+        let results = (step.kernel)(&Args::new(&values)).map_err(wrong)?;
         for slot in step.inputs.iter().flatten() {
             reads[*slot] -= 1;
             if reads[*slot] == 0 {
-                given[*slot] = None;
+                *live -= given[*slot].take().as_ref().map_or(0, cells);
             }
         }
         for (slot, value) in step.outputs.iter().zip(results) {
             if let Some(slot) = slot
                 && reads[*slot] > 0
             {
-                given[*slot] = Some(value);
+                *live += cells(&value);
+                *live -= given[*slot].replace(value).as_ref().map_or(0, cells);
             }
+        }
+        if *live > LIVE_CELLS_MAX {
+            return Err(wrong(OpError::TooMany));
         }
         Ok(())
     }
@@ -318,6 +324,20 @@ impl Program {
         Needed { steps, reads }
     }
 }
+
+/// What a value takes, in cells of four bytes.
+fn cells(value: &Value) -> usize {
+    match value {
+        Value::F64(t) => 2 * t.len(),
+        Value::I64(t) => 2 * t.len(),
+        Value::Str(t) => t.data().iter().map(|s| TEXT_CELLS + s.len() / 4).sum(),
+        Value::U8(_) | Value::I8(_) | Value::Bool(_) => value.len().div_ceil(4),
+        _ => value.len(),
+    }
+}
+
+/// What a text takes beside its letters.
+const TEXT_CELLS: usize = 8;
 
 struct Needed {
     steps: Vec<bool>,

@@ -9,6 +9,7 @@
 mod fit;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView, ValueView};
@@ -46,7 +47,7 @@ impl RtenProgram {
         let mut options = ModelOptions::with_all_ops();
         // Packing weights once costs memory and saves doing it in every run.
         options.enable_optimization(true).prepack_weights(true);
-        let model = options.load(bytes).map_err(|e| unsupported(words(&e)))?;
+        let model = guarded(|| options.load(bytes).map_err(|e| words(&e))).map_err(unsupported)?;
         let id = |name: &str| {
             model.node_id(name).map_err(|_| unsupported(format!("it dropped the value `{name}`")))
         };
@@ -95,9 +96,9 @@ impl Program for RtenProgram {
         let ids: Vec<NodeId> = wanted.iter().map(|(id, _)| *id).collect();
         let pool = self.pool();
         let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
-        let results = self.model.run(given, &ids, Some(options));
+        let results = guarded(|| self.model.run(given, &ids, Some(options)).map_err(|e| words(&e)));
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
-        let results = results.map_err(|e| failed(words(&e)))?;
+        let results = results.map_err(failed)?;
         results.into_iter().zip(&wanted).map(|(value, (_, dtype))| back(value, *dtype)).collect()
     }
 }
@@ -329,6 +330,15 @@ fn words(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+/// A panic inside rten, on a graph that it did not foresee, becomes words.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(text.unwrap_or("it panicked").to_string())
+    })
 }
 
 fn unsupported(reason: String) -> EngineError {

@@ -2,6 +2,7 @@
 //!
 //! Owns the road file → bytes → digest → `dataset`/`engine`. Must never measure.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use proofmark_dataset::bind::{self, Binding, InputType, ModelInput, TableOptions};
@@ -85,6 +86,9 @@ pub struct LoadedModel {
 /// What was read already: a run asks for its files to digest them, and again to measure.
 #[derive(Default)]
 pub struct Held {
+    /// Tables made from rows of another form, by their path: the table as text, and the digest
+    /// of the file that the rows are in.
+    pub tables: BTreeMap<String, (Vec<u8>, String)>,
     data: Mutex<Vec<Arc<LoadedData>>>,
     models: Mutex<Vec<Arc<LoadedModel>>>,
 }
@@ -118,9 +122,15 @@ pub fn data(project: &Project, asset: &DataAsset) -> Outcome<LoadedData> {
     if asset.is_folder() {
         return of_folder(project, asset);
     }
-    let bytes = assets::read_data(&project.path(&asset.path))?;
-    let mut digests =
-        vec![AssetDigest { name: format!("data/{}", asset.name), sha256: assets::sha256(&bytes) }];
+    let (bytes, sha256) = match project.held.tables.get(&asset.path) {
+        Some(table) => table.clone(),
+        None => {
+            let bytes = assets::read_data(&project.path(&asset.path))?;
+            let sha256 = assets::sha256(&bytes);
+            (bytes, sha256)
+        }
+    };
+    let mut digests = vec![AssetDigest { name: format!("data/{}", asset.name), sha256 }];
     let rows = match &asset.labels {
         None => Rows::Table(Table::read(&bytes, asset, &project.system.features).map_err(|e| {
             Failure::new(

@@ -146,9 +146,8 @@ fn of_table(
     let each = plan.inputs.iter().map(|(input, columns)| {
         let places: Vec<usize> = columns.iter().filter_map(|f| place(f)).collect();
         let shape = match (plan.matrix, input.shape.len()) {
-            (true, _) => vec![places.len()],
             (false, 1) => vec![],
-            (false, _) => vec![1],
+            _ => vec![places.len()],
         };
         let (name, dtype) = (input.name.clone(), input.dtype);
         OipInput { name, dtype, shape, feed: Feed::Columns(places) }

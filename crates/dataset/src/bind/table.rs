@@ -17,6 +17,7 @@ pub struct TableOptions {
 
 /// Binds a table: inputs `[n, 1]` or `[n]` get the column of their name; one input `[n, k]` gets
 /// the columns of `input.columns`, or the declared input features in order when they are `k`.
+/// Beside inputs of single columns, one input that is named like no feature gets what those leave.
 ///
 /// Floats get NaN where a value is missing.
 ///
@@ -60,7 +61,8 @@ pub fn columns(
     let mut bound = Vec::with_capacity(plan.len());
     let mut free = Vec::new();
     for (input, columns) in &plan {
-        bound.push(bind.fill(input, columns, matrix)?);
+        let beside = !features.iter().any(|f| f.name == input.name);
+        bound.push(bind.fill(input, columns, matrix || beside)?);
         for (column, feature) in columns.iter().enumerate() {
             free.extend(coordinate(feature, input, column)?);
         }
@@ -95,7 +97,11 @@ pub fn plan<'a>(
     let inputs = if matrix {
         vec![(first, names.matrix_columns(first, model)?)]
     } else {
-        let named = inputs.iter().map(|i| Ok((i, vec![names.named_column(i)?])));
+        let rest = names.rest(inputs);
+        let named = inputs.iter().map(|i| match rest {
+            Some(rest) if rest.name == i.name => Ok((i, names.beside(i, inputs, model)?)),
+            _ => Ok((i, vec![names.named_column(i)?])),
+        });
         named.collect::<Result<_, BindError>>()?
     };
     Ok(Plan { matrix, inputs })
@@ -112,6 +118,38 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
+    /// The one input of several columns among inputs of single ones.
+    fn rest<'i>(&self, inputs: &'i [ModelInput]) -> Option<&'i ModelInput> {
+        let strange = |i: &&ModelInput| !self.features.iter().any(|f| f.name == i.name);
+        let mut strange = inputs.iter().filter(strange);
+        match (strange.next(), strange.next(), inputs.len()) {
+            (Some(input), None, 2..) => {
+                Some(input).filter(|i| matches!(i.shape.as_slice(), [_, Some(_)]))
+            }
+            _ => None,
+        }
+    }
+
+    /// The columns of [`Names::rest`]: as listed, or what the other inputs leave, in order.
+    fn beside(
+        &self,
+        input: &ModelInput,
+        inputs: &[ModelInput],
+        model: &ModelAsset,
+    ) -> Result<Vec<&'a Feature>, BindError> {
+        let mut columns = self.matrix_features(model)?;
+        if model.input.columns.is_empty() {
+            columns.retain(|f| !inputs.iter().any(|i| i.name == f.name));
+        }
+        // One column that nobody listed would be found by elimination: the name may be misspelt.
+        match input.shape.as_slice() {
+            [_, Some(1)] if model.input.columns.is_empty() => {
+                self.named_column(input).map(|f| vec![f])
+            }
+            _ => self.as_wide(input, columns),
+        }
+    }
+
     fn named_column(&self, input: &ModelInput) -> Result<&'a Feature, BindError> {
         let fits = matches!(input.shape.as_slice(), [_] | [_, None | Some(1)]);
         if !fits {
@@ -145,23 +183,39 @@ impl<'a> Names<'a> {
         input: &ModelInput,
         model: &ModelAsset,
     ) -> Result<Vec<&'a Feature>, BindError> {
+        let columns = self.matrix_features(model)?;
+        match input.shape.get(1).copied().flatten() {
+            None if model.input.columns.is_empty() => {
+                Err(BindError::WidthOpen { input: input.name.clone() })
+            }
+            _ => self.as_wide(input, columns),
+        }
+    }
+
+    /// The listed columns, or every input feature.
+    fn matrix_features(&self, model: &ModelAsset) -> Result<Vec<&'a Feature>, BindError> {
         let listed = &model.input.columns;
-        let columns: Vec<&Feature> = if listed.is_empty() {
-            self.features.iter().filter(|f| f.input).collect()
-        } else {
-            let find = |name: &String| {
-                let found = self.features.iter().find(|f| f.name == *name && f.input);
-                found.ok_or_else(|| BindError::NoColumn { column: name.clone() })
-            };
-            listed.iter().map(find).collect::<Result<_, _>>()?
+        if listed.is_empty() {
+            return Ok(self.features.iter().filter(|f| f.input).collect());
+        }
+        let find = |name: &String| {
+            let found = self.features.iter().find(|f| f.name == *name && f.input);
+            found.ok_or_else(|| BindError::NoColumn { column: name.clone() })
         };
+        listed.iter().map(find).collect()
+    }
+
+    fn as_wide(
+        &self,
+        input: &ModelInput,
+        columns: Vec<&'a Feature>,
+    ) -> Result<Vec<&'a Feature>, BindError> {
         match input.shape.get(1).copied().flatten() {
             Some(width) if width != columns.len() => {
                 let names: Vec<&str> = columns.iter().map(|f| f.name.as_str()).collect();
                 let (input, found) = (input.name.clone(), columns.len());
                 Err(BindError::Width { input, width, found, columns: names.join(", ") })
             }
-            None if listed.is_empty() => Err(BindError::WidthOpen { input: input.name.clone() }),
             _ => Ok(columns),
         }
     }

@@ -126,6 +126,32 @@ fn an_input_finds_the_column_it_was_written_for() {
 }
 
 #[test]
+fn a_matrix_beside_texts_gets_what_they_leave_and_never_one_column_by_elimination() {
+    let pair = [input("x", Type::F32, &[0, 3]), input("job", Type::Str, &[0, 1])];
+    let bound = bind_to(&model(), &pair).unwrap();
+    assert_eq!(bound.inputs[0].shape, [3, 3]);
+    let want = [100.0, 30.0, 1.0, 250.5, f32::NAN, 0.0, 300.0, 41.0, 1.0];
+    assert!(same(&bound.inputs[0], &want), "{:?}", bound.inputs[0]);
+    let Free::Columns(free) = &bound.free else { panic!() };
+    let told: Vec<_> = free.iter().map(|f| (f.input.as_str(), f.column)).collect();
+    assert_eq!(told, [("x", 0), ("x", 1)]);
+    let one = [input("x", Type::F32, &[0, 1]), input("job", Type::Str, &[0, 1])];
+    let bound = bind_to(&with_columns(&["age"]), &one).unwrap();
+    assert!(same(&bound.inputs[0], &[30.0, f32::NAN, 41.0]));
+    // Three of four inputs are found by name; the fourth is misspelt, not left over.
+    let names = ["job", "amuont", "age", "own"];
+    let types = [Type::Str, Type::F32, Type::F64, Type::Bool];
+    let inputs: Vec<ModelInput> =
+        names.iter().zip(types).map(|(n, t)| input(n, t, &[0, 1])).collect();
+    let error = bind_to(&model(), &inputs).unwrap_err();
+    assert!(matches!(error, BindError::InputUnknown { .. }), "{error}");
+    let narrow = [input("x", Type::F32, &[0, 2]), input("job", Type::Str, &[0, 1])];
+    assert!(matches!(bind_to(&model(), &narrow), Err(BindError::Width { .. })));
+    let two = [input("x", Type::F32, &[0, 2]), input("z", Type::F32, &[0, 1])];
+    assert!(matches!(bind_to(&model(), &two), Err(BindError::Shape { .. })));
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_both_sides() {
     let cases: Vec<(&str, ModelAsset, Vec<ModelInput>, &str)> = vec![
         (

@@ -253,7 +253,7 @@ impl<'p, 'a> Walk<'p, 'a> {
 
     /// Remembers a tensor that is one boolean.
     fn learn(&mut self, name: &str, t: &TensorProto) {
-        let small = t.dims.iter().product::<i64>() == 1 && t.data_location == 0;
+        let small = t.dims.iter().all(|&d| d == 1) && t.data_location == 0;
         if small
             && let Ok(Elements::Bool(v)) = t.elements()
             && let [v] = v.as_slice()

@@ -3,7 +3,7 @@
 //! Owns shapes and the walk over them. Must never know an operator. Called by element-wise
 //! kernels, `Where`, `Expand` and batched `MatMul`.
 
-use super::op::{OpError, misshapen, strides, tensor, volume};
+use super::op::{OpError, misshapen, strides, tensor, volume, volume_of};
 use crate::value::Tensor;
 
 /// The shape two shapes broadcast to.
@@ -97,7 +97,7 @@ pub fn expand<T: Clone>(t: &Tensor<T>, to: &[usize]) -> Result<Tensor<T>, OpErro
         return Err(misshapen(format!("shape {:?} does not expand to {to:?}", t.shape())));
     }
     let s = strides_to(t.shape(), to);
-    let mut data = Vec::with_capacity(volume(to)?);
+    let mut data = Vec::with_capacity(volume_of::<T>(to)?);
     walk(to, [&s], |[i]| data.push(t.data()[i].clone()));
     tensor(to.to_vec(), data)
 }

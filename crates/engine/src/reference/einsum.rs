@@ -100,6 +100,17 @@ fn advance(index: &mut [usize], all: &[usize], steps: &[Vec<usize>], at: &mut [u
     }
 }
 
+/// The shape of the result for operands of these shapes.
+///
+/// # Errors
+/// As the kernel.
+pub fn result(equation: &str, shapes: &[Vec<usize>]) -> Result<Vec<usize>, OpError> {
+    let equation = Equation::parse(equation)?.spelled(shapes)?;
+    let sizes = equation.sizes(shapes)?;
+    let size = |c: &char| sizes.iter().find(|(k, _)| k == c).map_or(1, |(_, n)| *n);
+    Ok(equation.result.iter().map(size).collect())
+}
+
 impl Equation {
     /// Reads an equation.
     ///

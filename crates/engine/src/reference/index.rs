@@ -5,7 +5,7 @@
 use super::broadcast;
 use super::op::{
     Args, Kernel, OpError, Spec, around, axis_of, misshapen, mistyped, strides, tensor, volume,
-    wrong,
+    volume_of, wrong,
 };
 use super::shape::same_type;
 use crate::value::{DType, Tensor, Value};
@@ -120,7 +120,7 @@ pub fn gather(spec: &Spec) -> Result<Kernel, OpError> {
         let mut out = t.shape()[..axis].to_vec();
         out.extend(shape);
         out.extend(&t.shape()[axis + 1..]);
-        let mut data = Vec::with_capacity(volume(&out)?);
+        let mut data = Vec::with_capacity(volume_of::<T>(&out)?);
         for b in 0..before {
             for &i in at {
                 data.extend_from_slice(&t.data()[(b * along + i) * after..][..after]);
@@ -443,13 +443,23 @@ fn filled<T: Clone>(
     let shape: Vec<usize> = picks.iter().map(Vec::len).collect();
     volume(&shape)?;
     let own = strides(t.shape());
-    let mut at = vec![Some(0usize)];
-    for (list, step) in picks.iter().zip(&own) {
-        let joined = |b: Option<usize>| list.iter().map(move |&i| Some(b? + i? * step));
-        at = at.into_iter().flat_map(joined).collect();
+    // Places count up as the digits of a number, so that no list of them is held.
+    let mut place = vec![0usize; shape.len()];
+    let source = |place: &[usize]| -> Option<usize> {
+        let along = place.iter().zip(picks).zip(&own);
+        along.map(|((&i, list), step)| list[i].map(|i| i * step)).sum()
+    };
+    let mut data = Vec::with_capacity(volume_of::<T>(&shape)?);
+    for _ in 0..volume(&shape)? {
+        data.push(source(&place).map_or_else(|| fill.clone(), |i| t.data()[i].clone()));
+        for (digit, &size) in place.iter_mut().zip(&shape).rev() {
+            *digit = if *digit + 1 < size { *digit + 1 } else { 0 };
+            if *digit > 0 {
+                break;
+            }
+        }
     }
-    let data = at.into_iter().map(|i| i.map_or_else(|| fill.clone(), |i| t.data()[i].clone()));
-    tensor(shape, data.collect())
+    tensor(shape, data)
 }
 
 /// `ReverseSequence`: the first cells of every row, as many as it is long, in reverse.

@@ -14,6 +14,11 @@ use crate::value::{DType, Tensor, Value};
 /// whether limits hold, not how long a gigabyte takes.
 pub const ELEMENTS_MAX: usize = if cfg!(fuzzing) { 1 << 16 } else { 1 << 28 };
 
+/// What the values of a run may take together, in cells of four bytes (8 GiB): each may be within
+/// its limit and all of them too much. The activations of large networks at a full batch stay far
+/// below.
+pub const LIVE_CELLS_MAX: usize = if cfg!(fuzzing) { 1 << 22 } else { 1 << 31 };
+
 /// What is wrong with a node or with what reached it.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum OpError {
@@ -50,6 +55,10 @@ pub enum OpError {
     /// More than [`ELEMENTS_MAX`] elements.
     #[error("a result of shape {0:?} exceeds the limit of {ELEMENTS_MAX} elements")]
     TooLarge(Vec<usize>),
+    /// More than [`LIVE_CELLS_MAX`] cells at once.
+    #[error("the values that are held together with its result exceed the limit of {} GiB",
+        LIVE_CELLS_MAX >> 28)]
+    TooMany,
 }
 
 /// A prepared kernel.
@@ -223,17 +232,23 @@ pub fn misshapen(text: impl Into<String>) -> OpError {
     OpError::Shape(text.into())
 }
 
-/// Number of elements of a shape within the limit.
+/// Number of elements of a shape within the limit. A dimension of none counts as one, so that no
+/// part of a shape is beyond the limit either.
 pub fn volume(shape: &[usize]) -> Result<usize, OpError> {
-    shape
-        .iter()
-        .try_fold(1usize, |a, &d| a.checked_mul(d))
-        .filter(|&n| n <= ELEMENTS_MAX)
-        .ok_or_else(|| OpError::TooLarge(shape.to_vec()))
+    crate::extent::volume(shape).ok_or_else(|| OpError::TooLarge(shape.to_vec()))
+}
+
+/// As [`volume`], for elements of that type: texts take many times a number, so that fewer of
+/// them are within what the limit stands for.
+pub fn volume_of<T>(shape: &[usize]) -> Result<usize, OpError> {
+    let n = volume(shape)?;
+    let most = ELEMENTS_MAX / (size_of::<T>() / 8).max(1);
+    if n <= most { Ok(n) } else { Err(OpError::TooLarge(shape.to_vec())) }
 }
 
 /// A tensor whose shape is known to fit its data.
 pub fn tensor<T>(shape: Vec<usize>, data: Vec<T>) -> Result<Tensor<T>, OpError> {
+    volume(&shape)?;
     let (have, of) = (data.len(), shape.clone());
     Tensor::new(shape, data)
         .ok_or_else(|| misshapen(format!("{have} elements do not fill a tensor of shape {of:?}")))

@@ -104,6 +104,38 @@ pub fn upsample(spec: &Spec) -> Result<Kernel, OpError> {
     }))
 }
 
+/// The shape of the result of `Resize` or `Upsample`; `inputs` behind the first are needed only
+/// where the shape follows from them.
+///
+/// # Errors
+/// As the kernels.
+pub fn sizes(
+    spec: &Spec,
+    shape: &[usize],
+    inputs: &[Option<&Value>],
+) -> Result<Vec<usize>, OpError> {
+    let (sampling, old) = match spec.node.op.as_str() {
+        "Upsample" => (Sampling::old(spec)?, true),
+        _ => (Sampling::read(spec)?, spec.opset < 11),
+    };
+    let mut asked = wanted(&Args::new(inputs), old)?;
+    if let Some(factors) = spec.floats("scales")? {
+        asked.scales = Some(factors.iter().map(|&v| f64::from(v)).collect());
+    }
+    let axes: Vec<usize> = match &sampling.axes {
+        Some(axes) => axes.iter().map(|&a| axis_of(a, shape.len())).collect::<Result<_, _>>()?,
+        None => (0..shape.len()).collect(),
+    };
+    let mut out = shape.to_vec();
+    for (axis, target) in axes.iter().zip(sampling.targets(shape, &axes, &asked)?) {
+        out[*axis] = target.size;
+    }
+    Ok(out)
+}
+
+/// Places of an axis: their weights are listed one by one, and no image is as wide.
+const PLACES_MAX: usize = 1 << 22;
+
 fn wanted(args: &Args, old: bool) -> Result<Wanted, OpError> {
     let floats = |i: usize| args.optional(i).and_then(Value::to_f64s).unwrap_or_default();
     let at = if old { 1 } else { 2 };
@@ -309,6 +341,10 @@ impl Sampling {
         target: &Target,
         region: Option<(f64, f64)>,
     ) -> Result<Axis, OpError> {
+        if target.size > PLACES_MAX {
+            let words = format!("more than {PLACES_MAX} places on one axis");
+            return Err(OpError::Unsupported(words));
+        }
         // An antialiased row reads as many places as the factor shrinks: bound the whole.
         let reach = if self.antialias { (1.0 / target.scale).max(1.0) } else { 1.0 };
         volume(&[target.size, whole((4.0 * reach).min(input as f64 + 4.0).ceil())?])?;

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use super::float::Float;
 use super::op::{
     Args, ELEMENTS_MAX, Kernel, OpError, Spec, around, axis_of, float_dispatch, misshapen,
-    mistyped, strides, tensor, volume, wrong,
+    mistyped, strides, tensor, volume, volume_of, wrong,
 };
 use super::shape::{dims, same_type};
 use crate::value::{Tensor, Value};
@@ -57,7 +57,7 @@ pub fn one_hot(spec: &Spec) -> Result<Kernel, OpError> {
         let [off, on] = values.data() else {
             return Err(misshapen("expected the two values off and on"));
         };
-        let mut data = vec![off.clone(); volume(&shape)?];
+        let mut data = vec![off.clone(); volume_of::<T>(&shape)?];
         for (k, i) in at.iter().enumerate() {
             if let Some(i) = i {
                 data[((k / after.max(1)) * depth + i) * after + k % after.max(1)] = on.clone();

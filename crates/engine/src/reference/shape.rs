@@ -6,7 +6,7 @@ use super::Precision;
 use super::broadcast;
 use super::op::{
     Args, Kernel, OpError, Spec, around, axes_mask, axis_of, misshapen, mistyped, strides, tensor,
-    volume, wrong,
+    volume, volume_of, wrong,
 };
 use crate::graph::Node;
 use crate::value::{Tensor, Value};
@@ -31,6 +31,7 @@ pub(crate) use same_type;
 
 fn reshape_to(x: &Value, shape: Vec<usize>) -> Result<Vec<Value>, OpError> {
     let from = x.shape();
+    volume(&shape)?;
     match x.clone().reshaped(shape.clone()) {
         Some(v) => Ok(vec![v]),
         None => Err(misshapen(format!("shape {from:?} does not reshape to {shape:?}"))),
@@ -180,7 +181,7 @@ fn join<T: Clone>(parts: &[&Tensor<T>], axis: i64) -> Result<Tensor<T>, OpError>
         }
         shape[axis] += s[axis];
     }
-    let mut data = Vec::with_capacity(volume(&shape)?);
+    let mut data = Vec::with_capacity(volume_of::<T>(&shape)?);
     let before: usize = shape[..axis].iter().product();
     for b in 0..before {
         for p in parts {
@@ -305,7 +306,7 @@ pub fn tile(_: &Spec) -> Result<Kernel, OpError> {
             steps.extend([0, own[i]]);
             out.push(r.checked_mul(t.shape()[i]).ok_or_else(|| OpError::TooLarge(shape.clone()))?);
         }
-        let mut data = Vec::with_capacity(volume(&out)?);
+        let mut data = Vec::with_capacity(volume_of::<T>(&out)?);
         broadcast::walk(&shape, [&steps], |[i]| data.push(t.data()[i].clone()));
         tensor(out, data)
     }

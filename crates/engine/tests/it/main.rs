@@ -5,6 +5,8 @@ mod cases;
 mod damaged;
 mod docs;
 mod engines;
+mod extent;
+mod forests;
 mod forward;
 mod gradient;
 mod hostile;

@@ -208,8 +208,10 @@ impl<'a> TensorProto<'a> {
         let shape: Option<Vec<usize>> =
             self.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
         let shape = shape.ok_or_else(refuse)?;
-        let count = crate::npy::count_of(&shape);
-        let count = count.filter(|&n| n <= TENSOR_ELEMENTS_MAX).ok_or_else(refuse)?;
+        // A size of nought hides no others: parts of a shape are multiplied, too.
+        let room = shape.iter().try_fold(1usize, |room, &d| room.checked_mul(d.max(1)));
+        room.filter(|&n| n <= TENSOR_ELEMENTS_MAX).ok_or_else(refuse)?;
+        let count = crate::npy::count_of(&shape).ok_or_else(refuse)?;
         Ok((shape, count))
     }
 

@@ -22,7 +22,7 @@ use super::Global;
 use super::model::EngineName;
 use crate::cli::Format;
 use crate::failure::{Failure, OrFail, Outcome};
-use crate::hints::DumpArgs;
+use crate::hints::{DumpArgs, LibsvmArgs};
 use crate::output::human::{Grid, percent, wrap};
 use crate::progress::Bars;
 use crate::runner::{self, Settings};
@@ -31,6 +31,7 @@ use crate::{arrays, interrupt, output};
 
 mod declared;
 mod number;
+mod sparse;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -40,10 +41,13 @@ pub struct Args {
     pub model: PathBuf,
     #[command(flatten)]
     pub dump: DumpArgs,
-    /// Rows: `.csv`, or images and vectors as `.npy`, `.npz`, IDX.
+    /// Rows: `.csv`, rows of libsvm, or images and vectors as `.npy`, `.npz`, IDX.
     #[arg(long)]
     pub data: PathBuf,
-    /// Label column of a table, or the label file of images.
+    #[command(flatten)]
+    pub libsvm: LibsvmArgs,
+    /// Label column of a table, or the label file of images; for rows of libsvm any name, since
+    /// the label is what a row begins with.
     #[arg(long)]
     pub label: String,
     /// Distance.

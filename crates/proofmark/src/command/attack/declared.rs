@@ -19,7 +19,7 @@ use proofmark_schema::system::{
 };
 
 use super::number::{self, Number};
-use super::{AccessName, Args, KindName, NormName, ScaleName};
+use super::{AccessName, Args, KindName, NormName, ScaleName, sparse};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::project::Project;
 use crate::{assets, loader};
@@ -34,12 +34,12 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
     let mut notes = Vec::new();
     let number = number::asked(args)?;
     let model = assets::open_model_with(&args.model, &args.dump.hints(&args.columns))?;
-    let is_table = is_table(&args.data)?;
+    let rows = sparse::table(args, &model, &mut notes)?;
+    let is_table = rows.is_some() || is_table(&args.data)?;
     scale_fits(args.scale, is_table)?;
     no_series(args, &model, is_table)?;
     let (features, values, range) = if is_table {
-        let table = found::table(&assets::read_data(&args.data)?)
-            .or_fail("data", "name a CSV, NPY, NPZ or IDX file")?;
+        let table = sparse::found(args, rows.as_ref())?;
         let (features, values) = columns(args, &model, &table, &mut notes)?;
         (features, values, None)
     } else {
@@ -83,6 +83,9 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
         sha256: assets::sha256(b"no declaration"),
         held: loader::Held::default(),
     };
+    if let Some(rows) = rows {
+        project.held.tables.insert(absolute(&args.data)?, rows);
+    }
     if number.is_none() {
         let kind = output_kind(args, &project, &model, &mut notes)?;
         for asset in &mut project.system.models {

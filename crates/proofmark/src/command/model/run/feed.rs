@@ -12,6 +12,7 @@ use proofmark_dataset::rows::{RawRows, RowStream, StreamOptions, Typing};
 use proofmark_engine::graph::{Dim, Graph, ValueInfo};
 use proofmark_engine::model::Model;
 use proofmark_engine::pipeline::rows_of;
+use proofmark_engine::trees::FEATURES;
 use proofmark_engine::value::{Inputs, Tensor, Value};
 use proofmark_formats::libsvm;
 use proofmark_formats::npy::{NpyArray, NpyData, NpyRows};
@@ -140,7 +141,20 @@ fn sparse(path: &Path, graph: &Graph, args: &RunArgs, width: usize) -> Outcome<F
 fn table(file: File, path: &Path, graph: &Graph, args: &RunArgs) -> Outcome<Feed> {
     let inputs = loader::model_inputs(graph);
     let matrix = is_matrix(&inputs);
-    let named: Vec<String> = inputs.iter().map(|i| i.name.clone()).collect();
+    // Beside columns of texts, a tree file reads its numbers as one matrix.
+    let beside = match matrix {
+        true => None,
+        false => loader::named_columns(graph).filter(|_| args.columns.is_empty()),
+    };
+    let named: Vec<(String, InputType)> = inputs
+        .iter()
+        .flat_map(|i| match &beside {
+            Some(names) if i.name == FEATURES => {
+                names.iter().map(|n| (n.clone(), i.dtype)).collect()
+            }
+            _ => vec![(i.name.clone(), i.dtype)],
+        })
+        .collect();
     if !matrix && !args.columns.is_empty() {
         let words = "the model names its inputs, so `--columns` has nothing to say";
         return Err(Failure::new("usage", words, "leave it out: columns are found by name"));
@@ -148,7 +162,7 @@ fn table(file: File, path: &Path, graph: &Graph, args: &RunArgs) -> Outcome<Feed
     let columns = match (matrix, args.columns.is_empty()) {
         (true, true) => named_in_both(path, graph, args)?,
         (true, false) => args.columns.clone(),
-        (false, _) => named,
+        (false, _) => named.iter().map(|(name, _)| name.clone()).collect(),
     };
     let missing = args.missing.clone();
     let (pins, columns_known) = (args.pins()?, columns.clone());
@@ -161,14 +175,19 @@ fn table(file: File, path: &Path, graph: &Graph, args: &RunArgs) -> Outcome<Feed
     if matrix {
         fits(&inputs, &columns)?;
     }
-    let features = features(&columns, &inputs, matrix);
+    let only = inputs.first().map_or(InputType::F32, |i| i.dtype);
+    let typed = match matrix {
+        true => columns.iter().map(|name| (name.clone(), only)).collect(),
+        false => named,
+    };
+    let features = features(&typed);
     let typing = stream
         .typing(&features, &missing)
         .or_fail("binding", "see `proofmark model inspect` for what the model reads")?;
     let names: Vec<&str> = columns.iter().take(SHOWN_MAX).map(String::as_str).collect();
     let more = if columns.len() > SHOWN_MAX { ", ..." } else { "" };
     let told = format!("{}; inputs from {}{more}", stream.told(), names.join(", "));
-    let model = listed(if matrix { columns } else { Vec::new() });
+    let model = listed(if matrix { columns } else { beside.unwrap_or_default() });
     Ok(Feed {
         told,
         rows: stream.rows(),
@@ -224,10 +243,8 @@ fn is_matrix(inputs: &[ModelInput]) -> bool {
     }
 }
 
-fn features(columns: &[String], inputs: &[ModelInput], matrix: bool) -> Vec<Feature> {
-    let only = inputs.first().map_or(InputType::F32, |i| i.dtype);
-    let feature = |(at, name): (usize, &String)| {
-        let dtype = if matrix { only } else { inputs.get(at).map_or(only, |i| i.dtype) };
+fn features(columns: &[(String, InputType)]) -> Vec<Feature> {
+    let feature = |(name, dtype): &(String, InputType)| {
         let kind = match dtype {
             InputType::F32 | InputType::F64 => FeatureKind::Number,
             InputType::I64 | InputType::I32 => FeatureKind::Integer,
@@ -251,7 +268,7 @@ fn features(columns: &[String], inputs: &[ModelInput], matrix: bool) -> Vec<Feat
             series: None,
         }
     };
-    columns.iter().enumerate().map(feature).collect()
+    columns.iter().map(feature).collect()
 }
 
 /// A model of which nothing is declared but its columns.
