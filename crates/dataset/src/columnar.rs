@@ -7,6 +7,7 @@
 //! [`crate::csv::read`] for declared data and by [`crate::rows`] for streams.
 
 mod arrays;
+mod footer;
 mod ipc;
 mod jsonl;
 mod pages;

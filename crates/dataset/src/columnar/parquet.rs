@@ -22,7 +22,8 @@ use proofmark_schema::system::DataFormat;
 
 use super::slices::Slices;
 use super::{
-    Batches, ColumnarError, Frame, FrameCells, FrameColumn, arrays, batch_rows, check_names, pages,
+    Batches, ColumnarError, Frame, FrameCells, FrameColumn, arrays, batch_rows, check_names,
+    footer, pages,
 };
 
 /// Batches of bytes in memory.
@@ -43,6 +44,7 @@ fn open<R: ChunkReader + 'static>(
     checked: R,
     wanted: &[String],
 ) -> Result<Batches, ColumnarError> {
+    footer::check(&reader)?;
     let options = || ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
     let metadata = ArrowReaderMetadata::load(&reader, options().with_skip_arrow_metadata(true));
     let metadata = metadata.map_err(refused)?;

@@ -227,7 +227,7 @@ impl Of<'_> {
             }
             "GridSample" => {
                 let grid = self.shape(1)?;
-                Some([&shape.get(..2)?[..], grid.get(1..grid.len().checked_sub(1)?)?].concat())
+                Some([shape.get(..2)?, grid.get(1..grid.len().checked_sub(1)?)?].concat())
             }
             _ => None,
         }

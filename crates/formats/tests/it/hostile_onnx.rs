@@ -247,7 +247,10 @@ fn shapes_that_lie_are_refused() {
         let message = tensor.elements().unwrap_err().to_string();
         assert!(message.contains(part), "{name}: {message}");
     }
-    let empty = raw(&[0, 7, 1 << 40], 1, &[]);
+    // A size of nought hides no other that overflows.
+    let hidden = raw(&[0, 7, 1 << 40], 1, &[]);
+    assert!(matches!(hidden.elements(), Err(TensorError::Shape { .. })));
+    let empty = raw(&[0, 7, 1 << 10], 1, &[]);
     assert_eq!(empty.elements(), Ok(Elements::F32(Vec::new())));
     let absent = TensorProto { dims: vec![0], data_type: 8, ..TensorProto::default() };
     assert_eq!(absent.elements(), Ok(Elements::Str(Vec::new())));
