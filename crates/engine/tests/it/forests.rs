@@ -37,7 +37,8 @@ fn forests_answer_as_scikit_learn_on_thousand_rows_on_and_beside_thresholds() {
         let inputs: Inputs = [("x".to_owned(), Value::F32(value))].into();
         let output = model.graph().outputs.last().unwrap().name.clone();
         for kind in [EngineKind::Auto, EngineKind::Reference] {
-            let (values, _) = run_batched(&model, kind, &inputs, &[output.clone()], 256).unwrap();
+            let (values, _) =
+                run_batched(&model, kind, &inputs, std::slice::from_ref(&output), 256).unwrap();
             let ours = values[0].to_f64s().unwrap();
             assert_eq!(ours.len(), answer.len());
             let apart = |other: &[f64]| {
