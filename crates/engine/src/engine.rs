@@ -140,6 +140,10 @@ pub fn compile(
             let inner = compile_made(graph, kind, threads)?;
             Ok(Box::new(Watched { inner, skeleton, seen: Mutex::default(), kind }))
         }
+        // Nothing in it is known to grow; what the engine lacks is the better reason.
+        (Err(e @ ExtentError::Unknown { .. }), _) => {
+            compile_made(graph, kind, threads).and_then(|_| refused(e))
+        }
         (Err(e), _) => refused(e),
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::composite;
 use crate::graph::{Attribute, Dim, Graph, Node, ValueInfo};
 use crate::reference::{self, ELEMENTS_MAX, LIVE_CELLS_MAX, Precision};
 use crate::value::{Inputs, Value};
@@ -91,8 +92,10 @@ impl Fact {
 }
 
 impl Skeleton {
-    /// Of a graph.
+    /// Of a graph; operators that are defined by plainer ones are looked at as those.
     pub fn of(graph: &Graph) -> Self {
+        let plainer = composite::expand(graph);
+        let graph = plainer.as_ref().map_or(graph, |plainer| plainer.as_ref());
         Self {
             inputs: graph.inputs.clone(),
             outputs: graph.outputs.iter().map(|o| o.name.clone()).collect(),
