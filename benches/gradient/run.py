@@ -23,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -32,15 +33,15 @@ TICK = os.sysconf("SC_CLK_TCK")
 COUNTS = {"mlp": 2000, "vit": 4, "resnet18": 2}
 BARS = {"mlp": 0.5, "vit": 0.9, "resnet18": 0.85}
 AGREE = 1e-5
+# Seconds between two arms.
+REST = 0.4
 
 
 class Arm:
     """A process that computes gradients on demand."""
 
     def __init__(self, name, call, threads):
-        # Without this, thread pools of one arm spin while the next is measured.
-        env = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE",
-                            "KMP_BLOCKTIME": "0"}
+        env = os.environ | {"OMP_NUM_THREADS": str(threads)}
         self.name = name
         self.process = subprocess.Popen([str(c) for c in call], text=True, env=env,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -54,6 +55,8 @@ class Arm:
         return (int(fields[11]) + int(fields[12])) / TICK
 
     def ask(self, count):
+        # The thread pool of the arm before spins a while after its last task.
+        time.sleep(REST)
         before = self.cpu()
         self.process.stdin.write(f"{count}\n")
         self.process.stdin.flush()
