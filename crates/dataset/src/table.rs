@@ -394,16 +394,20 @@ fn type_cells(
         Cells::Texts(rows.map(cell).collect())
     };
     let Some((row, line, text)) = bad else { return Ok(cells) };
-    let more = match bad_count - 1 {
-        0 => String::new(),
-        n => format!(" (and {n} more in this column)"),
-    };
     let hint = match feature.kind.is_numeric() || records.is_blank(row) {
         true => cell_hint(records, (row, at), feature, text),
         false => hint,
     };
-    let (column, text) = (feature.name.clone(), cut(text));
+    let (column, text, more) = (feature.name.clone(), cut(text), and_more(bad_count));
     Err(TableError::Cell { line, column, text, expected, more, hint })
+}
+
+/// How many cells of a column are at fault beside the one that is told.
+fn and_more(count: usize) -> String {
+    match count - 1 {
+        0 => String::new(),
+        n => format!(" (and {n} more in this column)"),
+    }
 }
 
 /// The likely fix for a text where a number belongs, or for a line without any.

@@ -20,6 +20,7 @@ mod whole;
 
 use std::sync::OnceLock;
 
+pub use open::fitting_outputs;
 pub(crate) use rows::pick_rows;
 pub use rows::rows_of;
 pub use serve::Serving;

@@ -37,9 +37,9 @@ impl RtenProgram {
     /// # Errors
     /// [`EngineError::Unsupported`] for element types or operators that rten lacks.
     pub fn compile(graph: &Graph, threads: usize) -> Result<Self, EngineError> {
-        refuse(graph)?;
         let fitted = fit::fitted(graph);
         let graph = fitted.as_ref().unwrap_or(graph);
+        refuse(graph)?;
         let bytes = match graph.nodes.iter().any(|n| matches!(n.op.as_str(), "ArgMax" | "ArgMin")) {
             true => to_onnx(&first_of_equals(graph)?)?,
             false => to_onnx(graph)?,

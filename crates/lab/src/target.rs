@@ -116,12 +116,7 @@ impl Target {
             engine: options.engine,
             output: asset.output.name.clone(),
             column: asset.output.column,
-            answer: match asset.output.kind {
-                OutputKind::Probability => Answer::Probability,
-                OutputKind::Logit => Answer::Logit,
-                OutputKind::Score | OutputKind::Value => Answer::Score,
-                OutputKind::Label => Answer::Label,
-            },
+            answer: answer(asset.output.kind),
             classes: if asset.output.kind == OutputKind::Value { 1 } else { classes.len() },
             // By output column, as the engine answers.
             label_values: (0..classes.len())
@@ -313,6 +308,17 @@ impl Oracle for Alone<'_> {
 
 fn failed(error: EngineError) -> OracleError {
     OracleError { reason: error.to_string() }
+}
+
+/// What the engine is asked to read an output of this kind as.
+#[must_use]
+pub fn answer(kind: OutputKind) -> Answer {
+    match kind {
+        OutputKind::Probability => Answer::Probability,
+        OutputKind::Logit => Answer::Logit,
+        OutputKind::Score | OutputKind::Value => Answer::Score,
+        OutputKind::Label => Answer::Label,
+    }
 }
 
 /// The declared decision, by class index of the data.

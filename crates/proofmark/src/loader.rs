@@ -9,10 +9,12 @@ use proofmark_dataset::bind::{self, Binding, InputType, ModelInput, TableOptions
 use proofmark_dataset::images::Images;
 use proofmark_dataset::series::SeriesSet;
 use proofmark_dataset::table::Table;
-use proofmark_engine::graph::{Dim, Graph, OWN, ValueInfo};
+use proofmark_engine::graph::{Dim, Graph, OWN};
 use proofmark_engine::model::Model;
+use proofmark_engine::pipeline::fitting_outputs;
 use proofmark_engine::trees;
 use proofmark_engine::value::DType;
+use proofmark_lab::target;
 use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::system::{DataAsset, Feature, FeatureKind, ModelAsset, OutputKind};
 
@@ -273,7 +275,8 @@ fn head_is_named(model: &LoadedModel) -> Outcome<()> {
         Some(name) => outputs.iter().find(|o| o.name == *name),
         // Labels beside scores are told by their type; what is left must be one.
         None if outputs.len() > 1 => {
-            let mut fit = outputs.iter().filter(|o| is_of_kind(o, asset.output.kind));
+            let fit = fitting_outputs(model.model.graph(), target::answer(asset.output.kind));
+            let mut fit = fit.into_iter();
             match (fit.next(), fit.next()) {
                 (_, Some(_)) => return Err(ambiguous(model)),
                 (one, None) => one,
@@ -295,12 +298,6 @@ fn head_is_named(model: &LoadedModel) -> Outcome<()> {
         ),
         _ => Ok(()),
     }
-}
-
-/// Whether an output can hold what is declared: labels are whole numbers or texts, scores are not.
-fn is_of_kind(output: &ValueInfo, kind: OutputKind) -> bool {
-    let label = matches!(output.dtype, Some(DType::I64 | DType::I32 | DType::Str | DType::Bool));
-    label == (kind == OutputKind::Label)
 }
 
 fn ambiguous(model: &LoadedModel) -> Failure {

@@ -12,10 +12,11 @@ use super::rows::{join_rows, padded, pick_rows};
 use super::{Answer, PipelineOptions, request};
 use crate::autodiff::upgrade;
 use crate::engine::{Compiled, EngineError, EngineFacts, EngineKind, Program, compile, first};
-use crate::graph::{Dim, Graph, ValueInfo};
+use crate::graph::{Dim, Graph, OWN, ValueInfo};
 use crate::lower::lower;
 use crate::reference::{self, Precision};
 use crate::split::split;
+use crate::trees;
 use crate::value::{DType, Inputs, Value};
 
 /// A graph bound to rows and compiled.
@@ -262,6 +263,29 @@ pub(super) fn fixed_batch(graph: &Graph) -> Option<usize> {
     written.or(shared.then_some(1))
 }
 
+/// The outputs that can hold an answer of that kind, in the order of the file.
+///
+/// Labels are whole numbers, texts or truth values, everything else is not. The margins that an
+/// ensemble of its own file has beside its probabilities or values are an answer where logits
+/// are asked for; otherwise they are read only by name.
+#[must_use]
+pub fn fitting_outputs(graph: &Graph, answer: Answer) -> Vec<&ValueInfo> {
+    let ensemble = graph.nodes.iter().find(|n| n.domain == OWN && n.op == "TreeEnsemble");
+    let margin = |o: &ValueInfo| {
+        o.name == trees::MARGIN && ensemble.is_some_and(|n| n.outputs.contains(&o.name))
+    };
+    let margins = graph.outputs.iter().any(margin);
+    let fits = |o: &&ValueInfo| {
+        let label = matches!(o.dtype, Some(DType::I64 | DType::I32 | DType::Str | DType::Bool));
+        match answer {
+            Answer::Label => label,
+            Answer::Logit if margins => margin(o),
+            _ => !label && !margin(o),
+        }
+    };
+    graph.outputs.iter().filter(fits).collect()
+}
+
 /// The declared output, past a `ZipMap`, which only renames columns.
 pub(super) fn choose_output(
     graph: &Graph,
@@ -274,11 +298,7 @@ pub(super) fn choose_output(
             EngineError::Request(format!("the model has no output `{name}`; it has `{known}`"))
         })?,
         None => {
-            let label = |o: &&ValueInfo| {
-                matches!(o.dtype, Some(DType::I64 | DType::I32 | DType::Str | DType::Bool))
-            };
-            let fits = |o: &&ValueInfo| label(o) == (options.answer == Answer::Label);
-            let found = graph.outputs.iter().find(fits);
+            let found = fitting_outputs(graph, options.answer).into_iter().next();
             found.or(graph.outputs.first()).ok_or_else(|| request("the model has no output"))?
         }
     };

@@ -41,7 +41,6 @@ pub(super) fn lacking(graph: &Graph, node: &Node) -> Option<&'static str> {
         "MatMulInteger" if given(3).is_some_and(|z| !zeros(graph, z)) => {
             Some("a zero point of the second factor")
         }
-        "MatMul" if given(1).is_some_and(|b| rank(graph, b) == Some(1)) => Some("a vector"),
         "QuantizeLinear" if given(2).is_none() => Some("no zero point"),
         "Pad" if given(3).is_some() => Some("chosen axes"),
         "LayerNormalization" | "MaxPool" if second => Some("a second output"),
@@ -62,11 +61,6 @@ fn spatial(graph: &Graph, node: &Node) -> usize {
 fn zeros(graph: &Graph, name: &str) -> bool {
     let held = graph.constants.get(name).and_then(Value::to_i64s);
     held.is_some_and(|values| values.iter().all(|&v| v == 0))
-}
-
-/// Rank of a constant.
-fn rank(graph: &Graph, name: &str) -> Option<usize> {
-    graph.constants.get(name).map(|value| value.shape().len())
 }
 
 /// Whether a window reaches over the edge.
@@ -121,6 +115,7 @@ struct Rewritten {
 
 fn rewritten(graph: &Graph, node: &Node) -> Option<Rewritten> {
     match node.op.as_str() {
+        "MatMul" => column(graph, node),
         "MaxPool" | "AveragePool" => strides(node),
         "Pow" => exponent(graph, node),
         "QuantizeLinear" => axis(graph, node),
@@ -134,6 +129,38 @@ fn with(node: &Node, name: &str, attribute: Attribute) -> Option<Rewritten> {
     node.attributes.insert(name.to_string(), attribute);
     Some(Rewritten { nodes: vec![node], constants: Vec::new() })
 }
+
+/// A vector as the second factor as a matrix of one column; rten leaves its axis in the result.
+fn column(graph: &Graph, node: &Node) -> Option<Rewritten> {
+    let (x, vector) = (node.inputs.first()?, node.inputs.get(1)?);
+    let held = graph.constants.get(vector).filter(|v| v.shape().len() == 1)?;
+    let Value::F32(numbers) = held else { return None };
+    let y = node.outputs.first()?;
+    let [factor, product, axes] = ["column", "product", "axes"].map(|part| format!("{y}/{part}"));
+    let mut squeeze = Node {
+        name: node.name.clone(),
+        op: "Squeeze".to_string(),
+        domain: String::new(),
+        inputs: vec![product.clone()],
+        outputs: vec![y.clone()],
+        attributes: BTreeMap::new(),
+    };
+    let matrix = Tensor::new(vec![numbers.len(), 1], numbers.data().to_vec())?;
+    let mut constants = vec![(factor.clone(), Value::F32(matrix))];
+    if graph.opset("") < AXES_AS_INPUT {
+        squeeze.attributes.insert("axes".to_string(), Attribute::Ints(vec![-1]));
+    } else {
+        squeeze.inputs.push(axes.clone());
+        constants.push((axes, Value::I64(Tensor::new(vec![1], vec![-1])?)));
+    }
+    let mut product_of = node.clone();
+    product_of.inputs = vec![x.clone(), factor];
+    product_of.outputs = vec![product];
+    Some(Rewritten { nodes: vec![product_of, squeeze], constants })
+}
+
+/// Opset from which `Squeeze` takes its axes as an input.
+const AXES_AS_INPUT: i64 = 13;
 
 /// Steps of one where the file leaves them out; rten takes none for an error.
 fn strides(node: &Node) -> Option<Rewritten> {

@@ -30,6 +30,21 @@ pub enum ImportError {
         /// What to do next.
         next: String,
     },
+    /// A declared fact is none that the format knows.
+    #[error(
+        "`{value}` is no `{key}` of a {format} known here: declare one of {known}; \
+         or leave `{key}` out, and answers are margins"
+    )]
+    Unknown {
+        /// Format.
+        format: &'static str,
+        /// Key of the declaration, and name of the flag.
+        key: &'static str,
+        /// What was declared.
+        value: String,
+        /// What can be.
+        known: String,
+    },
     /// A fact that the file leaves open must be declared.
     #[error("the {format} file does not say {what}; declare `{key}`")]
     Undeclared {

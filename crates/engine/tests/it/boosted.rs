@@ -198,10 +198,10 @@ fn what_a_file_leaves_open_is_asked_for_or_said() {
     let soft = DumpOptions { objective: Some("multi:softprob".into()), ..none.clone() };
     let soft = dump("2", &soft);
     assert!(matches!(soft, Err(ImportError::Undeclared { key: "classes", .. })), "{soft:?}");
-    let unknown =
-        DumpOptions { objective: Some("my:own".into()), base_margin: vec![0.0], ..none.clone() };
-    let unknown = dump("2", &unknown).expect("margins");
-    assert_eq!(unknown.notes, ["the objective `my:own` is not known: answers are margins"]);
+    let misspelt = DumpOptions { objective: Some("binary:logistics".into()), ..none.clone() };
+    let misspelt = dump("2", &misspelt).expect_err("no objective of that name");
+    assert!(matches!(misspelt, ImportError::Unknown { key: "objective", .. }), "{misspelt}");
+    assert!(misspelt.to_string().contains("binary:logistic,"), "{misspelt}");
     let indicator = node("2").replace("\"split_condition\":0.5,", "");
     let indicator = xgboost::import_dump(indicator.as_bytes(), &none).expect_err("no threshold");
     assert!(indicator.to_string().contains("indicator"), "{indicator}");

@@ -89,6 +89,11 @@ pub fn import_dump(bytes: &[u8], options: &DumpOptions) -> Result<Ensemble, Impo
     ensemble.columns = dump_columns(&dump, options)?;
     let name = options.objective.as_deref().unwrap_or_default();
     let objective = Objective::of(name);
+    if !name.is_empty() && !objective.known {
+        let known = SHAPED.iter().chain(PLAIN).copied().collect::<Vec<_>>().join(", ");
+        let value = name.to_string();
+        return Err(ImportError::Unknown { format: DUMP, key: "objective", value, known });
+    }
     let several = options.classes.filter(|&classes| classes > 2);
     if objective.link == Link::Softmax && options.classes.is_none() {
         let what = "the number of classes".into();
@@ -140,6 +145,35 @@ struct Objective {
     known: bool,
 }
 
+/// Objectives whose answers are made from margins by a function.
+const SHAPED: &[&str] = &[
+    "binary:logistic",
+    "binary:hinge",
+    "reg:logistic",
+    "multi:softprob",
+    "multi:softmax",
+    "count:poisson",
+    "reg:gamma",
+    "reg:tweedie",
+    "survival:cox",
+    "survival:aft",
+];
+
+/// Objectives whose answers are the margins.
+const PLAIN: &[&str] = &[
+    "reg:squarederror",
+    "reg:linear",
+    "reg:squaredlogerror",
+    "reg:absoluteerror",
+    "reg:pseudohubererror",
+    "reg:quantileerror",
+    "reg:expectileerror",
+    "binary:logitraw",
+    "rank:pairwise",
+    "rank:ndcg",
+    "rank:map",
+];
+
 /// How a base score, which is in the units of the answer, becomes a margin.
 #[derive(Clone, Copy, PartialEq)]
 enum Start {
@@ -162,20 +196,7 @@ impl Objective {
             }
             _ => (Link::Identity, Start::Same, false),
         };
-        let plain = [
-            "reg:squarederror",
-            "reg:linear",
-            "reg:squaredlogerror",
-            "reg:absoluteerror",
-            "reg:pseudohubererror",
-            "reg:quantileerror",
-            "reg:expectileerror",
-            "binary:logitraw",
-            "rank:pairwise",
-            "rank:ndcg",
-            "rank:map",
-        ];
-        let known = link != Link::Identity || plain.contains(&name);
+        let known = link != Link::Identity || PLAIN.contains(&name);
         Self { link, start, classifies, known }
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use proofmark_dataset::found;
 use proofmark_engine::engine::EngineKind;
 use proofmark_engine::model::Model;
-use proofmark_engine::pipeline::run_batched;
+use proofmark_engine::pipeline::{Answer, fitting_outputs, run_batched};
 use proofmark_engine::value::Value;
 use proofmark_formats::sniff::Kind;
 use proofmark_schema::system::{
@@ -474,19 +474,12 @@ fn output_kind(
     let loaded = loader::LoadedModel { asset: asset.clone(), model: model.clone() };
     let binding = loader::bind(project, &data, &loaded)?;
     let inputs = proofmark_lab::target::inputs(&binding).or_fail("binding", "")?;
-    let wanted: Vec<String> = args.output.iter().cloned().collect();
+    let judged = || fitting_outputs(model.graph(), Answer::Score).first().map(|o| o.name.clone());
+    let wanted: Vec<String> = args.output.clone().or_else(judged).into_iter().collect();
     let (values, _) = run_batched(model, EngineKind::Reference, &inputs, &wanted, SAMPLE_ROWS)
         .or_fail("run", "see `proofmark model inspect`")?;
-    let float = values.iter().find_map(|v| v.as_f32());
     // A map of label to score is what scikit-learn writes of its probabilities.
-    let maps = || values.iter().any(|v| matches!(v, Value::Maps(_)));
-    let looks = float.map_or_else(maps, |t| {
-        let width = t.shape().last().copied().unwrap_or(1).max(1);
-        t.data().chunks(width).all(|row| {
-            let inside = row.iter().all(|p| (0.0..=1.0).contains(p));
-            inside && (width == 1 || (row.iter().sum::<f32>() - 1.0).abs() < 1e-3)
-        })
-    });
+    let looks = values.first().is_some_and(|v| matches!(v, Value::Maps(_)) || are_shares(v));
     let (kind, word) = if looks {
         (OutputKind::Probability, "probabilities")
     } else {
@@ -494,6 +487,19 @@ fn output_kind(
     };
     notes.push(format!("the output is read as {word} (--output-kind says otherwise)"));
     Ok(kind)
+}
+
+/// Whether every row could be probabilities: within 0 and 1, and of sum 1 where there are several.
+fn are_shares(value: &Value) -> bool {
+    let width = value.shape().last().copied().unwrap_or(1).max(1);
+    let scores = matches!(value, Value::F32(_) | Value::F64(_));
+    let numbers = value.to_f64s().filter(|_| scores);
+    numbers.is_some_and(|numbers| {
+        numbers.chunks(width).all(|row| {
+            let inside = row.iter().all(|p| (0.0..=1.0).contains(p));
+            inside && (width == 1 || (row.iter().sum::<f64>() - 1.0).abs() < 1e-3)
+        })
+    })
 }
 
 /// Images, or vectors as images of one row.

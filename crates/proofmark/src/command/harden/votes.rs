@@ -4,9 +4,9 @@
 //! engine's; before the file is shipped both must decide alike on every measured row.
 
 use proofmark_engine::compose::{Cut, VOTE, Voter, vote};
-use proofmark_engine::pipeline::Answer;
 use proofmark_engine::write::to_onnx;
 use proofmark_lab::harness::Clean;
+use proofmark_lab::target;
 use proofmark_lab::treatment::{Member, Vote, VoteRule};
 use proofmark_schema::system::{
     Decision, InputSpec, ModelAsset, ModelRole, OutputKind, OutputSpec,
@@ -150,12 +150,7 @@ fn voter<'g>(
         Decision::Cutoff { class, at } if class == name => Cut::Adverse(*at),
         Decision::Cutoff { at, .. } => Cut::Other(*at),
     };
-    let answer = match asset.output.kind {
-        OutputKind::Probability => Answer::Probability,
-        OutputKind::Logit => Answer::Logit,
-        OutputKind::Score | OutputKind::Value => Answer::Score,
-        OutputKind::Label => Answer::Label,
-    };
+    let answer = target::answer(asset.output.kind);
     Ok(Voter { graph, output: asset.output.name.as_deref(), answer, adverse: column, cut })
 }
 
