@@ -1,11 +1,12 @@
-"""PyTorch's side of `benches/gradient/run.py`: the three networks, and the gradient by autograd.
+"""PyTorch's side of `benches/gradient/run.py`: the networks, and the gradient by autograd.
 
     python peer.py export FOLDER                   weights from a fixed seed, as ONNX, and a batch
     python peer.py serve FOLDER MODEL WAY THREADS   WAY: grad (autograd.grad of the input, weights
                                                    frozen) or backward (.backward(), weights free)
 
-`serve` reads lines `N` and answers each with the seconds that N gradients took. The first answer
-is the gradient itself, written to FOLDER/MODEL.WAY.npy, so that the two sides can be compared.
+`serve` reads lines `N` and answers each with the seconds that N gradients took. Before that it
+writes the gradient to FOLDER/MODEL.WAY.npy, and for `grad` the one computed in f64 to
+FOLDER/MODEL.exact.npy, so that every side can be compared with it.
 """
 
 import json
@@ -51,13 +52,13 @@ class Block(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """ResNet-18 for images of 32 x 32 (first convolution 3 x 3, no first pooling)."""
+    """ResNet-18 as published (He et al. 2016): 224 x 224, first convolution 7 x 7, then pooling."""
 
-    shape = (3, 32, 32)
+    shape = (3, 224, 224)
 
     def __init__(self):
         super().__init__()
-        layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+        layers = self.stem()
         before = 64
         for after, stride in [(64, 1), (128, 2), (256, 2), (512, 2)]:
             layers += [Block(before, after, stride), Block(after, after, 1)]
@@ -65,8 +66,21 @@ class ResNet18(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(512, 10)
 
+    def stem(self):
+        return [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+                nn.MaxPool2d(3, 2, 1)]
+
     def forward(self, x):
         return self.head(torch.flatten(functional.adaptive_avg_pool2d(self.body(x), 1), 1))
+
+
+class ResNet18Small(ResNet18):
+    """The variant for images of 32 x 32: first convolution 3 x 3, no first pooling."""
+
+    shape = (3, 32, 32)
+
+    def stem(self):
+        return [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
 
 
 class Encoder(nn.Module):
@@ -107,7 +121,7 @@ class Vit(nn.Module):
         return self.head(self.norm(self.layers(x))[:, 0])
 
 
-MODELS = {"mlp": Mlp, "resnet18": ResNet18, "vit": Vit}
+MODELS = {"mlp": Mlp, "resnet18": ResNet18, "resnet18-32": ResNet18Small, "vit": Vit}
 
 
 def build(name):
@@ -142,6 +156,17 @@ def export(folder):
         np.save(folder / f"{name}.y.npy", y.numpy().astype(np.int64))
 
 
+def exact(name):
+    """The gradient computed in f64."""
+    model = build(name).double()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    x, y = batch(model)
+    x = x.double().requires_grad_(True)
+    loss = functional.cross_entropy(model(x), y, reduction="sum")
+    return torch.autograd.grad(loss, x)[0].float().numpy()
+
+
 def serve(folder, name, way, threads):
     torch.set_num_threads(threads)
     model = build(name)
@@ -158,6 +183,8 @@ def serve(folder, name, way, threads):
         return point.grad
 
     np.save(folder / f"{name}.{way}.npy", once().numpy())
+    if way == "grad":
+        np.save(folder / f"{name}.exact.npy", exact(name))
     print(json.dumps({"engine": "torch", "version": torch.__version__}), flush=True)
     for line in sys.stdin:
         start = time.perf_counter()

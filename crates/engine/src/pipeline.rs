@@ -2,9 +2,9 @@
 //!
 //! Owns the road from a loaded model to answers: it is lowered, cut at what the attacker can
 //! touch (the rest is computed once, on the reference), narrowed to `f32`, compiled, and then
-//! run at fixed batch widths, short batches padded by repeating their last row. A second width
-//! is used only where it gives the bits of the first, so a row's bits never depend on its batch,
-//! and, since a batch is always computed by one thread, not on the number of threads either.
+//! run at fixed batch widths, short batches padded by repeating their last row. Another width, or
+//! an engine's own threads, are used only where they give the bits of one full batch on one
+//! thread, so a row's bits depend neither on its batch nor on the number of threads.
 //! Must never judge an answer or count a query. Called by `lab` and by `model run|grad`.
 
 mod apart;
@@ -143,6 +143,11 @@ pub struct Pipeline {
     logit: OnceLock<Result<Ladder, String>>,
 }
 
+/// Whether the threads of an engine wait for work, so that a short batch gains by them.
+fn waits(kind: EngineKind) -> bool {
+    kind == EngineKind::OnnxRuntime
+}
+
 impl Pipeline {
     /// Binds a model to `inputs`: every named input, the same number of rows each.
     ///
@@ -172,7 +177,7 @@ impl Pipeline {
         let tap = loss::tap(&core, &output, options.answer, columns);
         let fixed = open::fixed_batch(model.graph()).is_some();
         Ok(Self {
-            forward: Ladder::new(forward, options.width, fixed, &core),
+            forward: Ladder::new(forward, (options.width, fixed), &core, waits(kind)),
             options,
             facts,
             kind,
@@ -256,8 +261,8 @@ impl Pipeline {
         threads: usize,
     ) -> Result<Vec<f32>, EngineError> {
         self.bound.check(rows, x)?;
-        let pieces = self.forward.plan(rows.len(), threads, |wide, width| {
-            let program = compile(&ladder::at_width(&self.core, width), self.kind, 1).ok()?;
+        let pieces = self.forward.plan(rows.len(), threads, |wide, width, threads| {
+            let program = compile(&ladder::at_width(&self.core, width), self.kind, threads).ok()?;
             let both = ((wide, self.options.width), (program.as_ref(), width));
             let same =
                 ladder::same_bits(&self.bound, both.0, both.1, &[&self.output], |_, _| Some(()));
@@ -266,7 +271,7 @@ impl Pipeline {
         let mut parts = batch::share(&pieces, threads, |piece| {
             let (rows, x) = (&rows[piece.range.clone()], &x[self.span(piece)]);
             let inputs = self.bound.inputs(rows, x, piece.width)?;
-            let values = self.forward.at(piece.width).run(&inputs, &[&self.output])?;
+            let values = self.forward.at(piece).run(&inputs, &[&self.output])?;
             self.as_scores(values.first(), rows.len(), piece.width)
         })?;
         Ok(if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat() })
@@ -311,7 +316,8 @@ impl Pipeline {
         }
         let names = self.gradient_outputs();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let build = |wide: &dyn Program, width| self.narrow(loss, wide, width, &names);
+        let build =
+            |wide: &dyn Program, width, threads| self.beside(loss, wide, (width, threads), &names);
         let pieces = programs.plan(rows.len(), threads, build);
         let parts = batch::share(&pieces, threads, |piece| {
             let (n, width) = (piece.range.len(), piece.width);
@@ -319,7 +325,7 @@ impl Pipeline {
             let mut inputs = self.bound.inputs(rows, x, width)?;
             let onehot = self.onehot(&labels[piece.range.clone()], width)?;
             inputs.insert(loss::ONEHOT.to_string(), onehot);
-            let mut values = programs.at(width).run(&inputs, &names)?;
+            let mut values = programs.at(piece).run(&inputs, &names)?;
             if values.len() < 2 {
                 return Err(request("the gradient graph gave no result"));
             }
@@ -355,21 +361,22 @@ impl Pipeline {
         let build = || {
             let graph = self.gradient_graph(kind, self.kind, self.options.width)?;
             let wide = compile_made(&graph, self.kind, 1).map_err(|e| e.to_string())?;
-            Ok(Ladder::new(wide, self.options.width, self.fixed, &graph))
+            Ok(Ladder::new(wide, (self.options.width, self.fixed), &graph, waits(self.kind)))
         };
         cell.get_or_init(build).as_ref().map_err(String::clone)
     }
 
-    /// The gradient program of a narrower width, where it gives the bits of the wide one.
-    fn narrow(
+    /// A gradient program of another width or on more threads, where it gives the bits of the
+    /// wide one.
+    fn beside(
         &self,
         kind: LossKind,
         wide: &dyn Program,
-        width: usize,
+        (width, threads): (usize, usize),
         names: &[&str],
     ) -> Option<Box<dyn Program>> {
         let graph = self.gradient_graph(kind, self.kind, width).ok()?;
-        let program = compile_made(&graph, self.kind, 1).ok()?;
+        let program = compile_made(&graph, self.kind, threads).ok()?;
         let label = |range: &std::ops::Range<usize>, inputs: &mut Inputs| {
             let labels: Vec<usize> = range.clone().map(|i| i % self.options.classes).collect();
             inputs.insert(loss::ONEHOT.to_string(), self.onehot(&labels, labels.len()).ok()?);

@@ -228,19 +228,22 @@ pub(super) fn share<T: Send>(
         (0..count).map(|_| Mutex::new(None)).collect();
     // Plain threads, not a shared pool: a pool's worker that waits for an engine's own threads
     // would start another chunk meanwhile.
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(count) {
-            scope.spawn(|| {
-                loop {
-                    let i = next.fetch_add(1, Ordering::Relaxed);
-                    let (Some(slot), Some(piece)) = (done.get(i), pieces.get(i)) else { break };
-                    let result = run(piece);
-                    if let Ok(mut slot) = slot.lock() {
-                        *slot = Some(result);
-                    }
-                }
-            });
+    let work = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(slot), Some(piece)) = (done.get(i), pieces.get(i)) else { break };
+            let result = run(piece);
+            if let Ok(mut slot) = slot.lock() {
+                *slot = Some(result);
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        // This thread is one of them.
+        for _ in 1..threads.min(count) {
+            scope.spawn(work);
+        }
+        work();
     });
     let taken = |slot: Mutex<Option<Result<T, EngineError>>>| {
         let value = slot.into_inner().ok().flatten();
