@@ -30,6 +30,7 @@ use crate::subject::{Subject, Subjects};
 use crate::{arrays, interrupt, output};
 
 mod declared;
+mod judged;
 mod number;
 mod sparse;
 

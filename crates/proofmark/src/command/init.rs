@@ -49,7 +49,8 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         return Err(Failure::new(
             "nothing-found",
             format!("there is neither a model nor data in `{}`", args.dir.display()),
-            "put an .onnx file and the test data there, then run `proofmark init` again",
+            "put a model (.onnx, or the file of XGBoost, LightGBM or CatBoost) and the test data \
+             there, then run `proofmark init` again",
         ));
     }
     let text = found.template.render();

@@ -378,3 +378,32 @@ fn published_ensembles_decide_as_published() {
         assert_eq!((&told["n"], &told["correct"]), (&n.into(), &right.into()), "{model}");
     }
 }
+
+#[test]
+fn init_finds_tree_files_and_takes_their_columns() {
+    let scratch = Scratch::copy_of("credit");
+    for entry in fs::read_dir(scratch.dir()).expect("folder") {
+        fs::remove_file(entry.expect("entry").path()).expect("rm");
+    }
+    let golden = Golden::read("lightgbm_pandas", 40);
+    let header = header("lightgbm_pandas");
+    let table = golden.csv(&header, &[("y", golden.decided())]);
+    fs::write(scratch.path("test.csv"), table).expect("rows");
+    for (file, here) in [
+        ("lightgbm_pandas.txt", "model.txt"),
+        ("xgboost_categories.ubj", "other.ubj"),
+        ("xgboost_categories.dump.json", "dump.json"),
+    ] {
+        fs::copy(boosted(file), scratch.path(here)).expect(file);
+    }
+    let dir = scratch.dir().display().to_string();
+    let ran = proofmark(&["init", &dir, "--format", "json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect("json");
+    assert_eq!((&told["models"], &told["data"]), (&2.into(), &1.into()), "{told:#}");
+    assert!(ran.stderr.contains("`dump.json` is a dump of XGBoost's trees"), "{}", ran.stderr);
+    let text = fs::read_to_string(scratch.path("proofmark.toml")).expect("declaration");
+    for line in ["path = \"model.txt\"", "kind = \"probability\"", "path = \"other.ubj\""] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}

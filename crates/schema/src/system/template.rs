@@ -68,11 +68,70 @@ impl Template {
             }
         }
         if let Some(table) = &data.table {
-            table_data(out, table);
+            self.table_data(out, table);
         }
         if let Some(images) = &data.images {
             images_data(out, images);
         }
+    }
+
+    fn table_data(&self, out: &mut Lines, table: &FoundTable) {
+        out.found(&format!("{} rows; {}", table.rows, table.dialect));
+        let label = label_column(table);
+        match label {
+            Some(label) => {
+                out.found("a column that is named like a label; correct it if it is another");
+                out.pair("label", &quoted(&label.name));
+            }
+            None => {
+                out.say("the column with the true outcome");
+                out.unsaid("label");
+            }
+        }
+        classes(out, label.map(|l| l.values.as_slice()).unwrap_or_default());
+        let ids = table.columns.iter().filter(|c| self.numbers_rows(c, table));
+        let ids: Vec<String> = ids.map(|c| quoted(&c.name)).collect();
+        if !ids.is_empty() {
+            out.found("columns that number the rows are ignored");
+            out.pair("ignore", &format!("[{}]", ids.join(", ")));
+        }
+        let mut missing: Vec<String> =
+            table.columns.iter().flat_map(|c| c.missing.clone()).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            let texts: Vec<String> = missing.iter().map(|t| quoted(t)).collect();
+            out.say(&format!(
+                "which of these texts mean that a value is missing: {}",
+                texts.join(", ")
+            ));
+            out.unsaid("missing");
+        }
+        let mut dialect = Vec::new();
+        if !table.header {
+            let names: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
+            out.found("no header; give the columns their names here and below");
+            dialect.push(format!("header = false, columns = [{}]", names.join(", ")));
+        }
+        if let Some(text) = &table.open_mark {
+            out.say(&format!(
+                "the decimal mark, \".\" or \",\": is `{text}` below ten, or over a thousand? then \
+                 add `thousands` with the other mark"
+            ));
+            dialect.push(format!("decimal = {}", quoted(UNSAID)));
+        }
+        if !dialect.is_empty() {
+            out.pair("dialect", &format!("{{ {} }}", dialect.join(", ")));
+        }
+    }
+
+    /// A column that numbers the rows, and that no model reads by its name.
+    fn numbers_rows(&self, column: &FoundColumn, table: &FoundTable) -> bool {
+        let read = |model: &FoundModel| {
+            let inputs = model.inputs.iter().map(|input| &input.name);
+            inputs.chain(&model.columns).any(|name| *name == column.name)
+        };
+        is_id(column, table.rows) && !self.models.iter().any(read)
     }
 
     fn features(&self, out: &mut Lines) {
@@ -80,7 +139,8 @@ impl Template {
         if let Some(table) = self.leading_table() {
             let label = label_column(table);
             for column in &table.columns {
-                if label.is_some_and(|l| l.name == column.name) || is_id(column, table.rows) {
+                if label.is_some_and(|l| l.name == column.name) || self.numbers_rows(column, table)
+                {
                     continue;
                 }
                 feature(out, &self.over_all_files(column));
@@ -154,11 +214,18 @@ impl Template {
         let inputs: Vec<String> = model.inputs.iter().map(tensor).collect();
         out.found(&format!("inputs {}", inputs.join(", ")));
         if let [input] = model.inputs.as_slice() {
-            self.input(out, input);
+            self.input(out, model, input);
         }
     }
 
-    fn input(&self, out: &mut Lines, input: &FoundTensor) {
+    /// Whether the leading table has all these columns.
+    fn holds(&self, columns: &[String]) -> bool {
+        let Some(table) = self.leading_table() else { return false };
+        let held = |name: &String| table.columns.iter().any(|c| c.name == *name);
+        !columns.is_empty() && columns.iter().all(held)
+    }
+
+    fn input(&self, out: &mut Lines, model: &FoundModel, input: &FoundTensor) {
         let images = self.data.iter().any(|d| d.images.is_some());
         if images && input.shape.len() == 4 {
             let channels = self.data.iter().find_map(|d| d.images.as_ref()).map(|i| i.shape[0]);
@@ -171,12 +238,16 @@ impl Template {
         } else if !images && input.shape.len() == 2 && input.shape.get(1) != Some(&Some(1)) {
             let width = input.shape.get(1).copied().flatten();
             let width = width.map(|k| format!("the {k} columns")).unwrap_or("the columns".into());
+            if self.holds(&model.columns) {
+                let names: Vec<String> = model.columns.iter().map(|name| quoted(name)).collect();
+                out.found(&format!("the model names its columns: [{}]", names.join(", ")));
+                return;
+            }
             if let Some(table) = self.leading_table() {
                 let label = label_column(table);
-                let read = table
-                    .columns
-                    .iter()
-                    .filter(|c| label.is_none_or(|l| l.name != c.name) && !is_id(c, table.rows));
+                let read = table.columns.iter().filter(|c| {
+                    label.is_none_or(|l| l.name != c.name) && !self.numbers_rows(c, table)
+                });
                 let names: Vec<String> = read.map(|c| quoted(&c.name)).collect();
                 out.found(&format!("columns as the file orders them: [{}]", names.join(", ")));
             }
@@ -272,55 +343,6 @@ impl Lines {
 /// What the register of risks and the gate want, as comments: no measurement needs it.
 fn people(out: &mut Lines) {
     out.raw(PEOPLE);
-}
-
-fn table_data(out: &mut Lines, table: &FoundTable) {
-    out.found(&format!("{} rows; {}", table.rows, table.dialect));
-    let label = label_column(table);
-    match label {
-        Some(label) => {
-            out.found("a column that is named like a label; correct it if it is another");
-            out.pair("label", &quoted(&label.name));
-        }
-        None => {
-            out.say("the column with the true outcome");
-            out.unsaid("label");
-        }
-    }
-    classes(out, label.map(|l| l.values.as_slice()).unwrap_or_default());
-    let ids: Vec<String> =
-        table.columns.iter().filter(|c| is_id(c, table.rows)).map(|c| quoted(&c.name)).collect();
-    if !ids.is_empty() {
-        out.found("columns that number the rows are ignored");
-        out.pair("ignore", &format!("[{}]", ids.join(", ")));
-    }
-    let mut missing: Vec<String> = table.columns.iter().flat_map(|c| c.missing.clone()).collect();
-    missing.sort_unstable();
-    missing.dedup();
-    if !missing.is_empty() {
-        let texts: Vec<String> = missing.iter().map(|t| quoted(t)).collect();
-        out.say(&format!(
-            "which of these texts mean that a value is missing: {}",
-            texts.join(", ")
-        ));
-        out.unsaid("missing");
-    }
-    let mut dialect = Vec::new();
-    if !table.header {
-        let names: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
-        out.found("no header; give the columns their names here and below");
-        dialect.push(format!("header = false, columns = [{}]", names.join(", ")));
-    }
-    if let Some(text) = &table.open_mark {
-        out.say(&format!(
-            "the decimal mark, \".\" or \",\": is `{text}` below ten, or over a thousand? then add \
-             `thousands` with the other mark"
-        ));
-        dialect.push(format!("decimal = {}", quoted(UNSAID)));
-    }
-    if !dialect.is_empty() {
-        out.pair("dialect", &format!("{{ {} }}", dialect.join(", ")));
-    }
 }
 
 fn images_data(out: &mut Lines, images: &FoundImages) {

@@ -40,6 +40,7 @@ fn table() -> Template {
             tensor("probabilities", "f32", &[None, Some(2)]),
         ],
         expected: Some("expected.npy".into()),
+        columns: Vec::new(),
     };
     let data = FoundData { path: "test.csv".into(), table: Some(table), images: None };
     Template { folder: "Credit AG".into(), data: vec![data], models: vec![model] }
@@ -60,12 +61,29 @@ fn images() -> Template {
         inputs: vec![tensor("image", "f32", &[None, Some(28), Some(28), Some(1)])],
         outputs: vec![tensor("out", "f32", &[None, Some(2)])],
         expected: None,
+        columns: Vec::new(),
     };
     Template {
         folder: "clothing".into(),
         data: vec![FoundData { path, table: None, images: Some(images) }],
         models: vec![model("a.onnx"), model("old/a.onnx")],
     }
+}
+
+#[test]
+fn columns_that_a_model_names_are_not_asked_for_and_never_ignored() {
+    let mut template = table();
+    template.models[0].inputs = vec![tensor("features", "f32", &[None, Some(2)])];
+    template.models[0].columns = vec!["id".into(), "credit amount".into()];
+    let text = template.render();
+    assert!(text.contains("# found: the model names its columns: [\"id\", \"credit amount\"]"));
+    assert!(text.contains("[features.id]") && !text.contains("ignore ="), "{text}");
+    assert!(!text.contains("in the order of the training code"), "{text}");
+    // Names that the table does not have are no help: the columns are asked for.
+    template.models[0].columns = vec!["Column_0".into(), "Column_1".into()];
+    let text = template.render();
+    assert!(text.contains("the 2 columns of the input in the order of the training code"));
+    assert!(text.contains("ignore = [\"id\"]"), "{text}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use proofmark_engine::model::Model;
 use proofmark_schema::system::{Direction, Reference, Tolerance};
 
-use super::declared::width_of;
+use super::judged::width_of;
 use super::{Args, FromName, KindName};
 use crate::failure::{Failure, Outcome};
 

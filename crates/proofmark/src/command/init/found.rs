@@ -14,8 +14,8 @@ use proofmark_formats::{idx, npy};
 use proofmark_schema::system::{FoundData, FoundModel, FoundTable, FoundTensor, Template};
 
 use super::folders;
-use crate::assets;
 use crate::failure::{OrFail, Outcome};
+use crate::{assets, loader};
 
 /// What was found.
 #[derive(Default)]
@@ -39,7 +39,7 @@ pub fn survey(dir: &Path, files: &[PathBuf]) -> Outcome<Found> {
         let kind = assets::recognise(path)?;
         let name = relative(path);
         match &kind {
-            Kind::Onnx => match model(path) {
+            kind if is_model(kind) => match model(path) {
                 Ok(model) => found.template.models.push(model),
                 Err(failure) => found.notes.push(format!("skipped `{name}`: {}", failure.message)),
             },
@@ -56,6 +56,10 @@ pub fn survey(dir: &Path, files: &[PathBuf]) -> Outcome<Found> {
                     arrays.push((path.clone(), array));
                 }
             }
+            Kind::XgboostDump => found.notes.push(format!(
+                "`{name}` is a dump of XGBoost's trees, which does not say where margins start: \
+                 use the saved model, or declare it by hand (docs/tree-files.md)"
+            )),
             kind if super::is_pickle(kind) => {
                 found.notes.push(format!("`{name}` is a pickle, which is code: not loaded"));
                 found.pickles.push(path.clone());
@@ -73,7 +77,7 @@ pub fn survey(dir: &Path, files: &[PathBuf]) -> Outcome<Found> {
 fn pair(found: &mut Found, arrays: &[(PathBuf, NpyArray)]) -> Outcome<()> {
     let rank = |a: &NpyArray| a.shape().len();
     for model in &mut found.template.models {
-        let stem = model.path.trim_end_matches(".onnx");
+        let stem = model.path.rsplit_once('.').map_or(model.path.as_str(), |(stem, _)| stem);
         model.expected = arrays
             .iter()
             .filter(|(_, array)| rank(array) <= 2)
@@ -99,6 +103,12 @@ fn pair(found: &mut Found, arrays: &[(PathBuf, NpyArray)]) -> Outcome<()> {
     Ok(())
 }
 
+/// Whether a file is a model that says all of itself. A dump of trees does not: it is named in a
+/// declaration with what it leaves open.
+fn is_model(kind: &Kind) -> bool {
+    matches!(kind, Kind::Onnx | Kind::Xgboost { .. } | Kind::Lightgbm | Kind::Catboost)
+}
+
 fn model(path: &Path) -> Outcome<FoundModel> {
     let model = assets::open_model(path)?;
     let tensors = |list: &[ValueInfo]| list.iter().map(tensor).collect();
@@ -107,6 +117,7 @@ fn model(path: &Path) -> Outcome<FoundModel> {
         inputs: tensors(&model.graph().inputs),
         outputs: tensors(&model.graph().outputs),
         expected: None,
+        columns: loader::named_columns(model.graph()).unwrap_or_default(),
     })
 }
 

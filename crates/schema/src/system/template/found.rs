@@ -76,6 +76,8 @@ pub struct FoundModel {
     pub outputs: Vec<FoundTensor>,
     /// Path of a file with expected scores, when one was found.
     pub expected: Option<String>,
+    /// Names of the columns that the file itself reads, in its order; empty where it has none.
+    pub columns: Vec<String>,
 }
 
 /// An input or output of a model.
