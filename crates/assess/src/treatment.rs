@@ -50,6 +50,9 @@ pub struct TreatmentsPredicate {
     /// Seed of every random stream.
     #[serde(default)]
     pub seed: u64,
+    /// Rows it was cut to, where it was: a trial, which is shown and counts nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     /// Remarks for people.
     pub notes: Vec<String>,
 }

@@ -254,8 +254,11 @@ impl<'a> Known<'a> {
     }
 
     fn treatment(&self) -> Found {
-        let Some(last) = self.treatments.last() else {
-            return missing("no measures were measured");
+        let Some(last) = self.treatments.iter().rfind(|t| t.said.limit.is_none()) else {
+            return missing(match self.treatments.is_empty() {
+                true => "no measures were measured",
+                false => "measures were tried on the first rows only",
+            });
         };
         if let Some(changed) = self.differs(&last.said.assets) {
             return missing(&format!("the last measures were measured with another `{changed}`"));

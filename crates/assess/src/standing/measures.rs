@@ -49,10 +49,13 @@ pub struct Taken {
     pub measured: Option<Measured>,
 }
 
-/// Every measure, each as last measured, in the order they were first measured.
+/// Every measure, each as last measured, in the order they were first measured. A trial on the
+/// first rows stands only for measures that were never measured on all.
 pub fn measures(world: &World, present: &Present<'_>) -> Vec<Measured> {
     let mut found: Vec<Measured> = Vec::new();
-    for logged in &world.treatments {
+    let trials = world.treatments.iter().filter(|t| t.said.limit.is_some());
+    let whole = world.treatments.iter().filter(|t| t.said.limit.is_none());
+    for logged in trials.chain(whole) {
         for measure in &logged.said.measures {
             let measured = measured(logged, measure, world, present);
             match found.iter_mut().find(|m| m.measure.id == measure.id) {
@@ -176,6 +179,12 @@ fn force(
     world: &World,
     present: &Present<'_>,
 ) -> Force {
+    if let Some(rows) = said.limit {
+        return Force::Off(format!(
+            "its effect was tried on the first {rows} rows only; `proofmark harden` without \
+             --limit measures it"
+        ));
+    }
     let changed = |kind: &str| other(&said.assets, present.assets, kind);
     if let Some(name) = changed("data/") {
         return Force::Off(format!("its effect was measured on another `{name}`"));

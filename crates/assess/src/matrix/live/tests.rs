@@ -159,6 +159,31 @@ fn a_measure_turns_a_cell_only_when_it_helps_and_is_in_force() {
 }
 
 #[test]
+fn a_trial_on_the_first_rows_is_shown_and_counts_nowhere() {
+    let robust = vec![effect("robust_recall", 0.05, Says::Better)];
+    let trial = |rows| {
+        let mut tried = vote(robust.clone());
+        tried.said.limit = Some(rows);
+        tried
+    };
+    let cases = [
+        ("a trial alone", vec![trial(50)], false, "first 50 rows only"),
+        ("a trial after all rows", vec![vote(robust.clone()), trial(50)], true, "better"),
+        ("all rows after a trial", vec![trial(50), vote(robust.clone())], true, "better"),
+    ];
+    for (name, treatments, wanted, said) in cases {
+        let mut room = Room::settled(0.6);
+        room.extra = Box::new(move |world| {
+            world.treatments.extend(treatments.clone());
+            world.guard = Some(guard(&[("release.vote", "true")]));
+        });
+        let cell = at(&room.matrix(), "evasion/prevent");
+        assert_eq!(cell.coverage == Coverage::Measured, wanted, "{name}: {cell:?}");
+        assert!(cell.note.contains(said), "{name}: {}", cell.note);
+    }
+}
+
+#[test]
 fn a_measure_is_also_in_force_when_its_file_is_shipped_and_never_on_other_data() {
     let with = |change: fn(&mut Room)| {
         let mut room = Room::settled(0.6);

@@ -91,6 +91,7 @@ pub fn seal(args: &Args, state: &State, parts: Parts<'_, '_>) -> Outcome<Sealed>
         figures: parts.figures.clone(),
         artefacts: witnesses(&store, &parts)?,
         seed: scene.project.system.seed,
+        limit: scene.limit.map(|rows| rows as u64),
     };
     let (mut log, key) = state.log_for_writing(state.keys()?)?;
     let now = clock::now;
@@ -278,7 +279,7 @@ fn notes(scene: &Scene<'_>, bench: &Bench) -> Vec<String> {
         "intervals are of one comparison each; none is corrected for their number".to_owned(),
     ];
     if let Some(limit) = scene.limit {
-        notes.push(format!("only the first {limit} rows: fit for a trial, not for papers"));
+        notes.push(format!("only the first {limit} rows: a trial, which counts nowhere"));
     }
     if bench.measured.keys().any(|s| s.schema) {
         notes.push(
