@@ -15,7 +15,7 @@ use super::Global;
 use crate::cli::Format;
 use crate::failure::Outcome;
 use crate::onnxruntime::fetch::{self, Pin, VERSION};
-use crate::onnxruntime::{self, Candidate, Search};
+use crate::onnxruntime::{self, Candidate, Place, Search};
 use crate::output;
 
 /// Arguments.
@@ -74,6 +74,9 @@ fn list(global: Global) -> Outcome<ExitCode> {
         output::data(&format!("{mark} {:<14} {:<10} {note}\n", facts.name, facts.version));
     }
     output::data(&format!("* = taken by `auto`; cpu features: {}\n", EngineKind::Rten.facts().cpu));
+    let found = search.candidates.iter().any(|candidate| candidate.path.is_some());
+    let here = |c: &Candidate| c.place == Place::Cache && c.path.is_some();
+    let fetched = search.candidates.iter().any(here);
     match (runtime::loaded(), search.off) {
         (Some(loaded), _) => {
             output::data(&format!("ONNX Runtime {}: {}\n", loaded.version, loaded.path.display()));
@@ -81,6 +84,7 @@ fn list(global: Global) -> Outcome<ExitCode> {
         (None, Some(place)) => {
             output::data(&format!("ONNX Runtime is switched off by {}\n", place.words()));
         }
+        (None, None) if found => output::data("ONNX Runtime was found, and is not used\n"),
         (None, None) => output::data("ONNX Runtime was not found\n"),
     }
     for candidate in &search.candidates {
@@ -88,7 +92,7 @@ fn list(global: Global) -> Outcome<ExitCode> {
         let words = words.unwrap_or_else(|reason| reason);
         output::data(&format!("  {:<32} {words}\n", candidate.place.words()));
     }
-    if runtime::loaded().is_none() && search.off.is_none() {
+    if runtime::loaded().is_none() && search.off.is_none() && !fetched {
         output::note(global.quiet, "next: proofmark engine fetch");
     }
     Ok(ExitCode::SUCCESS)

@@ -399,7 +399,7 @@ fn init_finds_tree_files_and_takes_their_columns() {
     let dir = scratch.dir().display().to_string();
     let ran = proofmark(&["init", &dir, "--format", "json"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect("json");
+    let told: Value = serde_json::from_str(&ran.stdout).expect("json");
     assert_eq!((&told["models"], &told["data"]), (&2.into(), &1.into()), "{told:#}");
     assert!(ran.stderr.contains("`dump.json` is a dump of XGBoost's trees"), "{}", ran.stderr);
     let text = fs::read_to_string(scratch.path("proofmark.toml")).expect("declaration");
