@@ -28,7 +28,9 @@ use crate::progress::Bars;
 use crate::runner::{self, Settings};
 use crate::subject::{Subject, Subjects};
 use crate::{arrays, interrupt, output};
+use asked::{Asked, Wants};
 
+mod asked;
 mod declared;
 mod judged;
 mod number;
@@ -43,23 +45,23 @@ pub struct Args {
     #[command(flatten)]
     pub dump: DumpArgs,
     /// Rows: `.csv`, rows of libsvm, or images and vectors as `.npy`, `.npz`, IDX.
-    #[arg(long)]
-    pub data: PathBuf,
+    #[arg(long, value_name = "ROWS")]
+    pub data: Option<PathBuf>,
     #[command(flatten)]
     pub libsvm: LibsvmArgs,
-    /// Label column of a table, or the label file of images; for rows of libsvm any name, since
-    /// the label is what a row begins with.
+    /// Label column of a table, or the label file of images; not needed for rows of libsvm, which
+    /// begin with their label.
     #[arg(long)]
-    pub label: String,
+    pub label: Option<String>,
     /// Distance.
     #[arg(long, value_enum)]
-    pub norm: NormName,
+    pub norm: Option<NormName>,
     /// Budgets, ascending.
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',')]
     pub eps: Vec<f64>,
     /// Unit of the budgets.
     #[arg(long, value_enum)]
-    pub scale: ScaleName,
+    pub scale: Option<ScaleName>,
     /// Suite (`quick`, `margin`), or one attack by id: `noise`, `fgsm`, `apgd-ce`, `apgd-margin`,
     /// `coordinate`, `hopskipjump`.
     #[arg(long, default_value = "quick")]
@@ -204,6 +206,12 @@ pub enum AccessName {
 
 /// Runs the verb.
 pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
+    // One line per mode; what is no mode of its own is a suite of attacks.
+    attacked(&Asked::new(args, Wants::Budgets)?, global)
+}
+
+/// A suite of attacks within budgets.
+fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     let (project, notes) = declared::project(args)?;
     for note in &notes {
         output::note(global.quiet, note);

@@ -15,9 +15,10 @@ use proofmark_schema::system::{
     System, Task, Threat,
 };
 
+use super::asked::Asked;
 use super::judged::{output_kind, width_of};
 use super::number::{self, Number};
-use super::{AccessName, Args, NormName, ScaleName, sparse};
+use super::{AccessName, NormName, ScaleName, sparse};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::project::Project;
 use crate::{assets, loader};
@@ -28,7 +29,7 @@ pub const MODEL: &str = "model";
 pub const DATA: &str = "data";
 
 /// The declaration, and what was assumed.
-pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
+pub fn project(args: &Asked<'_>) -> Outcome<(Project, Vec<String>)> {
     let mut notes = Vec::new();
     let number = number::asked(args)?;
     let model = assets::open_model_with(&args.model, &args.dump.hints(&args.columns))?;
@@ -94,7 +95,7 @@ pub fn project(args: &Args) -> Outcome<(Project, Vec<String>)> {
 }
 
 fn data_asset(
-    args: &Args,
+    args: &Asked<'_>,
     is_table: bool,
     classes: &[String],
     number: Option<Number>,
@@ -134,7 +135,7 @@ fn scale_fits(scale: ScaleName, is_table: bool) -> Outcome<()> {
 }
 
 /// The channels of a series have ranges of their own, which arguments do not say.
-fn no_series(args: &Args, model: &Model, is_table: bool) -> Outcome<()> {
+fn no_series(args: &Asked<'_>, model: &Model, is_table: bool) -> Outcome<()> {
     let inputs = loader::model_inputs(model.graph());
     let [input] = inputs.as_slice() else { return Ok(()) };
     let [_, steps, channels] = input.shape.as_slice() else { return Ok(()) };
@@ -155,7 +156,7 @@ fn no_series(args: &Args, model: &Model, is_table: bool) -> Outcome<()> {
     ))
 }
 
-fn threat(args: &Args, number: Option<Number>) -> Outcome<Threat> {
+fn threat(args: &Asked<'_>, number: Option<Number>) -> Outcome<Threat> {
     let ascending = args.eps.windows(2).all(|w| w[0] < w[1]);
     if !ascending || args.eps.iter().any(|e| !e.is_finite() || *e <= 0.0) {
         return Err(Failure::new(
@@ -214,7 +215,7 @@ fn goal(text: &str) -> Outcome<Goal> {
 }
 
 fn model_asset(
-    args: &Args,
+    args: &Asked<'_>,
     classes: &[String],
     range: Option<[f64; 2]>,
     number: Option<Number>,
@@ -268,7 +269,7 @@ fn decision(text: &str, classes: &[String]) -> Outcome<Decision> {
 /// Features of a table: every column but the label; numbers that the model reads can be moved
 /// within the range found, unless `--mutable` names others.
 fn columns(
-    args: &Args,
+    args: &Asked<'_>,
     model: &Model,
     table: &FoundTable,
     notes: &mut Vec<String>,
@@ -324,7 +325,7 @@ fn columns(
 }
 
 /// Every column named on the command line is one of the table.
-fn known_columns(args: &Args, table: &FoundTable) -> Outcome<()> {
+fn known_columns(args: &Asked<'_>, table: &FoundTable) -> Outcome<()> {
     let named = args.mutable.iter().chain(&args.columns);
     let mut strange = named.filter(|name| table.columns.iter().all(|c| c.name != **name));
     match strange.next() {
@@ -354,7 +355,7 @@ fn ignore_unread(system: &mut System, model: &Model) {
 }
 
 fn pixels(
-    args: &Args,
+    args: &Asked<'_>,
     images: &FoundImages,
     notes: &mut Vec<String>,
 ) -> Outcome<(Feature, Option<[f64; 2]>)> {
@@ -408,7 +409,7 @@ fn pair(text: &str) -> Outcome<[f64; 2]> {
 
 /// Classes in the order of the output's columns: as given, or the label values in order.
 fn classes(
-    args: &Args,
+    args: &Asked<'_>,
     model: &Model,
     values: &[String],
     is_table: bool,

@@ -10,14 +10,14 @@ use proofmark_formats::libsvm::{self, Libsvm};
 use proofmark_formats::sniff::Kind;
 use proofmark_schema::system::FoundTable;
 
-use super::Args;
+use super::asked::Asked;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::{assets, loader};
 
 /// The rows as text with a header, and the digest of their file; `None` where the data is no file
 /// of libsvm.
 pub fn table(
-    args: &Args,
+    args: &Asked<'_>,
     model: &Model,
     notes: &mut Vec<String>,
 ) -> Outcome<Option<(Vec<u8>, String)>> {
@@ -59,7 +59,7 @@ pub fn table(
 }
 
 /// What the table holds: that of [`table`], or the file itself.
-pub fn found(args: &Args, rows: Option<&(Vec<u8>, String)>) -> Outcome<FoundTable> {
+pub fn found(args: &Asked<'_>, rows: Option<&(Vec<u8>, String)>) -> Outcome<FoundTable> {
     let read = match rows {
         Some((bytes, _)) => found::table(bytes),
         None => found::table(&assets::read_data(&args.data)?),
