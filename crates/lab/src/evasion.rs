@@ -16,6 +16,7 @@ mod coordinate;
 mod fgsm;
 mod hopskipjump;
 mod noise;
+pub mod profile;
 pub mod suite;
 
 /// What an attack must be able to ask for.

@@ -60,6 +60,83 @@ pub struct AttackReport {
     pub seed: u64,
     /// Digests of the model and data files.
     pub digests: Vec<AssetDigest>,
+    /// What the rows add up to beside the shares of `robust`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+}
+
+/// What the rows of a report add up to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Attacked rows with a witness at any distance.
+    pub found: u64,
+    /// Quantiles of the distance to the nearest witness over the attacked rows; rows without one
+    /// count as infinitely far, and a quantile that falls among them is left out.
+    pub distances: Vec<DistanceQuantile>,
+    /// Robust accuracy by distance: a step function, thinned.
+    pub curve: Vec<CurvePoint>,
+    /// Rows whose kept witness each attack found, in the order of the suite.
+    pub found_by: Vec<FoundBy>,
+    /// Forward passes asked, all rows and budgets together.
+    pub queries: u64,
+    /// Gradients asked, all rows and budgets together.
+    pub gradients: u64,
+    /// Figures per class of the label.
+    pub classes: Vec<Slice>,
+    /// Figures per declared group, large enough ones only.
+    pub groups: Vec<Slice>,
+}
+
+/// A quantile of the distances.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DistanceQuantile {
+    /// Quantile, in `(0, 1)`.
+    pub p: f64,
+    /// Distance, in the unit of the scale: an upper bound.
+    pub distance: f64,
+}
+
+/// Robust accuracy at one distance.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Distance.
+    pub eps: f64,
+    /// Rows correct and without a witness within it.
+    pub k_robust: u64,
+    /// `k_robust / n`: at most so many are robust.
+    pub estimate: f64,
+    /// Lower end of the two-sided sampling interval of the estimate.
+    pub lower: f64,
+    /// Upper end of it.
+    pub upper: f64,
+    /// Share proved robust; `None` where nothing was proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<f64>,
+}
+
+/// Rows that an attack turned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundBy {
+    /// Attack id.
+    pub attack: String,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// Robust accuracy of some of the rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Feature of a group; `None` for a class of the label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// Class or group.
+    pub value: String,
+    /// Rows.
+    pub n: u64,
+    /// Rows decided correctly as they are.
+    pub correct: u64,
+    /// One entry per budget, ascending.
+    pub robust: Vec<RobustAt>,
 }
 
 /// A goal, by class index.

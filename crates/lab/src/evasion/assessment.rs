@@ -5,17 +5,18 @@
 //! `assess`'s runner and by `attack`.
 
 use proofmark_schema::attack::{
-    AttackReport, AttackUse, Bracket, FORMAT, GoalIndex, Outcome, RobustAt,
+    AttackReport, AttackUse, FORMAT, GoalIndex, Outcome, Point, Profile,
 };
 use proofmark_schema::measurement::{Measurement, Method, Quantity, Validity};
 use proofmark_schema::system::Scale;
 
+use super::profile;
 use super::suite::Suite;
 use crate::criterion::Criterion;
 use crate::ctx::Ctx;
 use crate::facts::{About, Facts, GROUP_MIN, Group, Refused, count, large_enough, tagged};
 use crate::harness::{self, Case, Done, HarnessError, RowRecord};
-use crate::stats::{clopper_pearson, quantile};
+use crate::stats::quantile;
 use crate::tolerance::{self, Banded, Shifts};
 use crate::validity::{self, Trial};
 
@@ -286,21 +287,10 @@ fn report(request: &Request<'_>, records: &[RowRecord], validity: Vec<Validity>)
     let count = |wanted: &dyn Fn(&RowRecord) -> bool| -> u64 {
         records.iter().filter(|r| wanted(r)).count() as u64
     };
-    let robust = request.eps.iter().map(|&eps| {
-        let k_robust = count(&|r| r.robust_at(eps));
-        let interval = clopper_pearson(k_robust, n, facts.confidence);
-        let estimate = if n == 0 { 0.0 } else { k_robust as f64 / n as f64 };
-        RobustAt {
-            norm: case.norm,
-            eps,
-            k_robust,
-            estimate,
-            lower: interval.lower,
-            upper: interval.upper,
-            confidence: facts.confidence,
-            bracket: Bracket { proved: None, attacked: estimate },
-        }
-    });
+    let points: Vec<Point> = records.iter().map(|r| r.point.clone()).collect();
+    let all: Vec<&Point> = points.iter().collect();
+    let robust = request.eps.iter();
+    let robust = robust.map(|&eps| profile::robust_at(&all, case.norm, eps, facts.confidence));
     let attacks = suite.attacks().iter().map(|attack| AttackUse {
         id: attack.id().to_string(),
         edition: attack.edition(),
@@ -334,13 +324,30 @@ fn report(request: &Request<'_>, records: &[RowRecord], validity: Vec<Validity>)
         correct: count(&|r| r.point.outcome != Outcome::Wrong),
         attackable: count(&RowRecord::attacked),
         robust: robust.collect(),
-        points: records.iter().map(|r| r.point.clone()).collect(),
+        profile: Some(profiled(request, &points)),
+        points,
         validity,
         engine: facts.engine.clone(),
         cpu: facts.engine.cpu.clone(),
         seed: facts.seed,
         digests: facts.assets.clone(),
     }
+}
+
+fn profiled(request: &Request<'_>, points: &[Point]) -> Profile {
+    // Inside or beyond a tolerance is no class of the data.
+    let classes: &[String] = if request.numbers.is_some() { &[] } else { &request.facts.classes };
+    let (groups, _) = large_enough(request.groups);
+    let attacks: Vec<&str> = request.suite.attacks().iter().map(|a| a.id()).collect();
+    profile::of(&profile::Rows {
+        points,
+        eps: request.eps,
+        norm: request.case.norm,
+        classes,
+        groups: &groups,
+        attacks: &attacks,
+        confidence: request.facts.confidence,
+    })
 }
 
 /// Unit of a distance.
