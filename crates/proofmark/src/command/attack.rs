@@ -271,7 +271,10 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
 /// The named suite, or a single attack with the standard settings.
 fn suite(args: &Args, case: &Case<'_>) -> Outcome<Suite> {
     let steps = args.steps.unwrap_or(suite::STANDARD.steps);
-    let settings = AttackSettings { steps, ..suite::STANDARD };
+    // One attack alone may use all the queries that are allowed.
+    let allowed = args.queries.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+    let queries = allowed.unwrap_or(suite::STANDARD.queries);
+    let settings = AttackSettings { steps, queries, ..suite::STANDARD };
     if let Some(attack) = suite::attack(&args.suite, settings) {
         case.admits(attack.as_ref()).or_fail("suite", "choose another attack, norm or access")?;
         return Ok(Suite::of(&args.suite, attack.edition(), vec![attack]));
