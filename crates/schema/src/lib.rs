@@ -12,6 +12,7 @@ pub mod input_schema;
 pub mod measurement;
 pub mod paper;
 pub mod plan;
+pub mod relation;
 pub mod risk;
 pub mod system;
 pub mod taxonomy;
