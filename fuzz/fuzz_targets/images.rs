@@ -37,6 +37,8 @@ fuzz_target!(
         input: true,
         shape: Some([3, 5, 7]),
         series: None,
+        direction: None,
+        cost: None,
     };
     let mut gather = Gather::begin(&asset, &feature, 1).expect("a shape");
     let entry = Entry { name: "x".into(), class: 1 };

@@ -118,6 +118,9 @@ fn terms(then: &System, now: &System) -> Vec<String> {
         // The order of columns is part of what is measured.
         terms.push("features".to_owned());
     }
+    if then.constraints != now.constraints {
+        terms.push("constraints".to_owned());
+    }
     named("models", &then.models, &now.models, |m| (m.name.clone(), m.clone()), &mut terms);
     named("threats", &then.threats, &now.threats, |t| (t.name.clone(), attack(t)), &mut terms);
     named("criteria", &then.criteria, &now.criteria, |c| (c.name.clone(), asked(c)), &mut terms);

@@ -65,6 +65,7 @@ pub fn system() -> System {
         misuse: Vec::new(),
         upkeep: Default::default(),
         papers: Vec::new(),
+        constraints: Default::default(),
     }
 }
 
@@ -98,6 +99,8 @@ fn feature(name: &str, mutable: bool, group: bool) -> Feature {
         input: !group,
         shape: None,
         series: None,
+        direction: None,
+        cost: None,
     }
 }
 
@@ -133,6 +136,7 @@ fn threat() -> Threat {
         suite: "quick".into(),
         models: vec!["mlp".into()],
         queries: Some(2000),
+        cost_limit: None,
         actor: None,
         harm: None,
         attempts_per_year: None,

@@ -113,6 +113,9 @@ fn compare(criterion: &Criterion, now: &Terms, first: &First<'_>, reasons: &mut 
     if is_robust(&criterion.metric) && !known_budget(criterion, now, then) {
         say("the budget of the threat was changed");
     }
+    if is_robust(&criterion.metric) && then.system.constraints != now.system.constraints {
+        say("constraints between the columns were changed");
+    }
     if is_robust(&criterion.metric) && features(&then.system) != features(&now.system) {
         say("bounds or mutability of the features were changed");
     }

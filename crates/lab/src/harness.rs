@@ -20,6 +20,7 @@ use proofmark_schema::attack::{BudgetRun, Distance, Outcome, Point};
 use proofmark_schema::system::{Access, Norm};
 use serde::{Deserialize, Serialize};
 
+use crate::constraint::Constraints;
 use crate::criterion::Criterion;
 use crate::ctx::Ctx;
 use crate::decision::Decision;
@@ -30,6 +31,7 @@ use crate::space::Space;
 
 pub mod arena;
 mod clean;
+mod valid;
 
 pub use arena::{Arena, ArenaError, Reach, Reply, Slopes};
 pub use clean::Clean;
@@ -57,6 +59,8 @@ pub struct Case<'a> {
     pub access: Access,
     /// Largest number of queries per row and budget.
     pub queries_limit: Option<u64>,
+    /// What holds between the columns of every valid row; a witness is a valid row.
+    pub constraints: Option<&'a Constraints>,
     /// Id of the probe, part of every random stream.
     pub probe: &'a str,
 }
@@ -192,6 +196,9 @@ impl Case<'_> {
         }
         if let Some(row) = rows.iter().find(|&&row| row >= n) {
             return shape(format!("row {row} lies outside the {n} rows"));
+        }
+        if let Some(constraints) = self.constraints.filter(|c| c.rows() != n) {
+            return shape(format!("constraints of {} rows for {n} rows", constraints.rows()));
         }
         let ascending = budgets.windows(2).all(|w| w[0] < w[1]);
         if budgets.is_empty() || !ascending || budgets.iter().any(|e| e.is_nan() || *e <= 0.0) {

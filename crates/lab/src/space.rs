@@ -8,7 +8,7 @@
 //! All arithmetic is f64; candidates are f32 in the unit of the model input. A clean value that
 //! is NaN (missing) is never changed and adds no distance.
 
-use proofmark_schema::system::{Norm, Scale};
+use proofmark_schema::system::{Norm, Scale, Way};
 
 mod ball;
 mod cell;
@@ -98,6 +98,8 @@ struct Axis {
     /// Model units per 1 of the budget's scale.
     unit: f64,
     grid: Option<Grid>,
+    /// The only way from the clean value that is open.
+    way: Option<Way>,
 }
 
 impl Space {
@@ -138,6 +140,16 @@ impl Space {
             }
         }
         Ok(narrow)
+    }
+
+    /// The same space in which coordinates leave their clean value one way only; coordinates
+    /// beyond the list stay as they are.
+    pub fn directed(&self, ways: &[Option<Way>]) -> Self {
+        let mut directed = self.clone();
+        for (axis, way) in directed.axes.iter_mut().zip(ways) {
+            axis.way = *way;
+        }
+        directed
     }
 
     /// Number of coordinates.
@@ -315,7 +327,7 @@ impl Axis {
         if matches!(deployed, Deployed::Levels(_)) && !positive(span) {
             return no_unit("levels", "its range is infinite or a single value");
         }
-        Ok(Self { lower, upper, unit: unit.times(1.0), grid: Grid::new(column, unit) })
+        Ok(Self { lower, upper, unit: unit.times(1.0), grid: Grid::new(column, unit), way: None })
     }
 
     /// Distance of one coordinate in the unit of the budget.
@@ -334,13 +346,20 @@ impl Axis {
         (f64::from(x) - f64::from(clean)).abs() / self.unit
     }
 
-    /// The box, widened to a clean value that lies outside of it.
+    /// The box, widened to a clean value that lies outside of it, and cut at the clean value
+    /// where only one way is open.
     fn lower_edge(&self, clean: f32) -> f64 {
-        self.lower.min(f64::from(clean))
+        match self.way {
+            Some(Way::Increase) => f64::from(clean),
+            _ => self.lower.min(f64::from(clean)),
+        }
     }
 
     fn upper_edge(&self, clean: f32) -> f64 {
-        self.upper.max(f64::from(clean))
+        match self.way {
+            Some(Way::Decrease) => f64::from(clean),
+            _ => self.upper.max(f64::from(clean)),
+        }
     }
 
     fn fault(&self, value: f32) -> Option<String> {
@@ -401,6 +420,10 @@ impl Axis {
         if !clean.is_finite() || v.is_nan() {
             return clean;
         }
+        let v = match self.way {
+            None => v,
+            Some(_) => v.clamp(self.lower_edge(clean), self.upper_edge(clean)),
+        };
         let wished = side(grid.coordinate(v)).clamp(-K_MAX, K_MAX) as i64;
         match grid.index(clean) {
             Some(home) => {
@@ -421,7 +444,13 @@ impl Axis {
                     }
                     k = next;
                 }
-                grid.value(k)
+                // Rounding can lead past a clean value that is itself not on the grid.
+                let (k, value) = (k as f64, grid.value(k));
+                match self.way {
+                    Some(Way::Increase) if k < c => clean,
+                    Some(Way::Decrease) if k > c => clean,
+                    _ => value,
+                }
             }
         }
     }

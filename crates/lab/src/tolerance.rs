@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use proofmark_schema::system::{Direction, Norm, OutputKind, Reference, Tolerance};
 
+use crate::constraint::Constraints;
 use crate::criterion::Criterion;
 use crate::ctx::Ctx;
 use crate::decision::{Decision, Rule};
@@ -240,7 +241,9 @@ pub fn shifts(
         let inner = Banded::new(view.target, Arc::clone(&wide), view.answers);
         let seen = Mutex::new(vec![0.0_f64; view.rows()]);
         let (space, norm) = (case.space, case.norm);
-        let recorder = Recorder { inner, bands: &view.bands, space, norm, eps, seen: &seen };
+        let constraints = case.constraints;
+        let bands = &view.bands;
+        let recorder = Recorder { inner, bands, space, norm, eps, constraints, seen: &seen };
         let probe = format!("{}/shift", case.probe);
         let case = Case {
             oracle: &recorder,
@@ -302,6 +305,7 @@ struct Recorder<'a> {
     space: &'a Space,
     norm: Norm,
     eps: f64,
+    constraints: Option<&'a Constraints>,
     seen: &'a Mutex<Vec<f64>>,
 }
 
@@ -335,6 +339,7 @@ impl Recorder<'_> {
         self.space.in_box(clean, point)
             && self.space.distance(clean, point, self.norm) <= self.eps
             && (!self.space.rounded() || bits(&deployed()) == bits(point))
+            && self.constraints.is_none_or(|c| c.valid(row, point))
     }
 }
 

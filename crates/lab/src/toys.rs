@@ -242,6 +242,7 @@ pub fn case<'a>(toy: &'a Toy, space: &'a Space, labels: &'a [usize], norm: Norm)
         norm,
         access: Access::WhiteBox,
         queries_limit: None,
+        constraints: None,
         probe: "toy/test/evasion",
     }
 }

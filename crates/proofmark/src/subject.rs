@@ -14,6 +14,7 @@ use proofmark_dataset::series::Overlap;
 use proofmark_dataset::stats::stats;
 use proofmark_engine::engine::EngineKind;
 use proofmark_evidence::rowkey::RowKey;
+use proofmark_lab::constraint::Constraints;
 use proofmark_lab::decision::Decision;
 use proofmark_lab::evasion::assessment::Numbers;
 use proofmark_lab::facts::{Facts, Group};
@@ -25,7 +26,7 @@ use proofmark_lab::tolerance::{Banded, Bands};
 use proofmark_lab::validity::{self, Alternative, Setup};
 use proofmark_schema::measurement::{AssetDigest, EngineUse, Validity};
 use proofmark_schema::plan::Plan;
-use proofmark_schema::system::{DataRole, Scale, Task, Threat};
+use proofmark_schema::system::{self, DataRole, Feature, Scale, Task, Threat};
 
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::loader::{self, LoadedData, LoadedModel, Rows};
@@ -40,6 +41,8 @@ pub struct Subject {
     deviations: BTreeMap<String, f64>,
     digests: Vec<AssetDigest>,
     classes: Vec<(String, String)>,
+    features: Vec<Feature>,
+    declared: system::Constraints,
     second: Option<Target>,
     /// The deployed target.
     pub target: Target,
@@ -65,6 +68,7 @@ pub struct OwnedCase<'a> {
     space: Space,
     /// Regression: the targets seen through the bands of the threat.
     view: Option<View<'a>>,
+    constraints: Option<Constraints>,
     criterion: proofmark_lab::criterion::Criterion,
     threat: &'a Threat,
     probe: &'a str,
@@ -119,6 +123,7 @@ impl OwnedCase<'_> {
             norm: self.threat.norm,
             access: self.threat.access,
             queries_limit: self.threat.queries,
+            constraints: self.constraints.as_ref(),
             probe: self.probe,
         }
     }
@@ -175,7 +180,22 @@ impl Subject {
         let space = self.space(threat.scale)?;
         something_moves(&space, threat)?;
         let view = self.view(threat)?;
-        Ok(OwnedCase { subject: self, space, view, criterion, threat, probe })
+        let constraints = self.constraints(threat.cost_limit)?;
+        Ok(OwnedCase { subject: self, space, view, constraints, criterion, threat, probe })
+    }
+
+    /// What holds between the columns of a valid row, bound to these rows; `None` where nothing
+    /// is declared.
+    pub fn constraints(&self, cost_limit: Option<f64>) -> Outcome<Option<Constraints>> {
+        let Rows::Table(table) = &self.data.rows else { return Ok(None) };
+        let names = self.target.coordinates();
+        Constraints::of_table(&self.declared, &self.features, names, table, cost_limit)
+            .or_fail("constraints", "mend `[constraints]` in the declaration")
+    }
+
+    /// The declared features.
+    pub fn features(&self) -> &[Feature] {
+        &self.features
     }
 
     fn view<'a>(&'a self, threat: &Threat) -> Outcome<Option<View<'a>>> {
@@ -224,8 +244,32 @@ impl Subject {
 
     /// The space an attacker moves in.
     pub fn space(&self, scale: Scale) -> Outcome<Space> {
-        target::space(&self.binding, scale, &|name| self.deviations.get(name).copied())
-            .or_fail("space", "mend bounds, mutable and scale in the declaration")
+        let space = target::space(&self.binding, scale, &|name| self.deviations.get(name).copied())
+            .or_fail("space", "mend bounds, mutable and scale in the declaration")?;
+        let way = |name: &String| self.features.iter().find(|f| f.name == *name)?.direction;
+        let ways: Vec<_> = self.target.coordinates().iter().map(way).collect();
+        Ok(if ways.iter().any(Option::is_some) { space.directed(&ways) } else { space })
+    }
+
+    /// Rows that break what is declared to hold between their columns, in words.
+    fn broken_rows(&self) -> Outcome<Vec<String>> {
+        let (Rows::Table(table), Some(bound)) = (&self.data.rows, self.constraints(None)?) else {
+            return Ok(Vec::new());
+        };
+        let mut rules: BTreeMap<String, (usize, String)> = BTreeMap::new();
+        for row in 0..table.n {
+            for breach in bound.breaches(row) {
+                let said = || {
+                    let line = table.lines.get(row).copied().unwrap_or_default();
+                    format!("row {row} (line {line}): {}", breach.found)
+                };
+                rules.entry(breach.rule).or_insert_with(|| (0, said())).0 += 1;
+            }
+        }
+        let each = rules.into_iter();
+        Ok(each
+            .map(|(rule, (count, first))| format!("{count} rows break `{rule}`, first {first}"))
+            .collect())
     }
 }
 
@@ -326,6 +370,8 @@ pub fn load_model(
         binding,
         digests,
         classes,
+        features: project.system.features.clone(),
+        declared: project.system.constraints.clone(),
         second,
         target,
         clean,
@@ -333,6 +379,11 @@ pub fn load_model(
         groups,
         notes,
     };
+    let unexamined = subject.constraints(None)?.map_or(0, |bound| bound.unexamined());
+    if unexamined > 0 {
+        let said = format!("relations about missing cells are not examined: {unexamined} rows");
+        subject.notes.push(said);
+    }
     subject.setup = examine(project, &subject, model, settings)?;
     Ok(subject)
 }
@@ -493,7 +544,8 @@ fn examine(
         .map(|(name, fix, oracle)| Alternative { name: name.clone(), fix: fix.clone(), oracle })
         .collect();
     let classes = subject.data.classes();
-    let domain = domain(&subject.data);
+    let mut domain = domain(&subject.data);
+    domain.extend(subject.broken_rows()?);
     let setup = Setup {
         oracle: &subject.target,
         second: subject.second.as_ref().map(|t| t as &dyn Oracle),

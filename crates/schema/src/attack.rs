@@ -282,6 +282,14 @@ pub struct Signs {
     pub crossed: bool,
     /// Scores that were NaN.
     pub nan_scores: u64,
+    /// Candidates that broke the declared constraints even after repair; never shown to the
+    /// target.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub invalid: u64,
+}
+
+fn is_nought(count: &u64) -> bool {
+    *count == 0
 }
 
 fn is_false(value: &bool) -> bool {

@@ -157,7 +157,7 @@ impl Relation {
     /// Syntax, a truth where a number belongs, or too long.
     pub fn parse(text: &str) -> Result<Self, RelationError> {
         let formula = parse::formula(text)?;
-        Ok(Self { text: text.trim().to_owned(), formula })
+        Ok(Self { text: text.to_owned(), formula })
     }
 
     /// As written.

@@ -5,6 +5,7 @@
 //! diagnostics are in `system/`. Must never open a file that the declaration names.
 
 mod check;
+mod constraints;
 mod criteria;
 mod data;
 mod diagnostic;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use constraints::{Constraints, OneHot, TOLERANCE, Way, parse_constraints};
 pub use diagnostic::{Diagnostic, Spans, line_col, nearest};
 pub use parse::{FORMAT, parse, parse_spanned};
 pub use template::{
@@ -69,6 +71,9 @@ pub struct System {
     /// Authored texts of the papers, by the id of the point they answer, e.g. `AIA-IV-1b`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub papers: Vec<Authored>,
+    /// What holds between the columns of every valid row.
+    #[serde(default, skip_serializing_if = "Constraints::is_empty")]
+    pub constraints: Constraints,
 }
 
 /// A person who answers for something.
@@ -375,6 +380,12 @@ pub struct Feature {
     /// Steps and channels of a series.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Series>,
+    /// The only way an attacker can move it; `None`: both ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Way>,
+    /// What it costs the attacker to move it by one unit of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
 }
 
 /// Role of a model.
@@ -622,6 +633,9 @@ pub struct Threat {
     pub models: Vec<String>,
     /// Largest number of queries per row.
     pub queries: Option<u64>,
+    /// Most that all changes of a row may cost together, by the features' `cost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_limit: Option<f64>,
     /// Who attacks, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,

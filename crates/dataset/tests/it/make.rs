@@ -50,6 +50,8 @@ pub fn feature(name: &str, kind: FeatureKind) -> Feature {
         input: true,
         shape: None,
         series: None,
+        direction: None,
+        cost: None,
     }
 }
 

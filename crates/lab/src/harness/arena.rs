@@ -7,6 +7,7 @@ use proofmark_schema::attack::Signs;
 use proofmark_schema::system::{Access, Norm};
 
 use super::{Case, Clean};
+use crate::constraint::Constraints;
 use crate::criterion::Criterion;
 use crate::ctx::Ctx;
 use crate::evasion::Attack;
@@ -237,14 +238,35 @@ impl<'a> Arena<'a> {
             .collect()
     }
 
-    /// The point that a proposal will be judged at: projected and rounded.
+    /// The point that a proposal will be judged at: projected, rounded and, under constraints,
+    /// repaired; it is no valid row only where the repair fails.
     pub fn deployed(&self, seat: usize, x: &[f64], reach: Reach) -> Vec<f32> {
         let eps = if reach == Reach::Ball { self.eps } else { f64::INFINITY };
-        self.case.space.deploy(self.clean(seat), x, eps, self.case.norm)
+        self.case.deploy(self.seats[seat].row, x, eps)
+    }
+
+    /// What holds between the columns of a valid row, where anything is declared.
+    pub fn constraints(&self) -> Option<&'a Constraints> {
+        self.case.constraints
+    }
+
+    /// Whether a deployed point is a valid row.
+    pub fn valid(&self, seat: usize, x: &[f32]) -> bool {
+        self.case.valid(self.seats[seat].row, x)
+    }
+
+    /// How far scores are from success, as [`Reply::Standing`] tells it: negative once reached;
+    /// `None` when the attacker sees decisions only.
+    pub fn margin_of(&self, seat: usize, scores: &[f32]) -> Option<f64> {
+        self.visible_margin(scores, self.seats[seat].label)
     }
 
     /// Proposes candidates, `seats.len() x dims`; a seat may occur more than once. Each is
     /// deployed, asked (one query) and judged; successes are kept as witnesses.
+    ///
+    /// A candidate that is no valid row even after repair is not shown to the target. It counts as
+    /// a query, for a system that checks its rows answers it by a refusal, and is answered as
+    /// infinitely far from success.
     ///
     /// # Errors
     /// Target failed or run stopped. A limit is a [`Reply::Refused`], not an error.
@@ -265,16 +287,26 @@ impl<'a> Arena<'a> {
         let admitted: Vec<usize> =
             (0..seats.len()).filter(|&at| self.admit_one(seats[at])).collect();
         for some in admitted.chunks(ASK_CHUNK) {
-            let rows: Vec<usize> = some.iter().map(|&at| self.seats[seats[at]].row).collect();
+            let mut shown = Vec::with_capacity(some.len());
             let mut points = Vec::with_capacity(some.len() * dims);
             for &at in some {
                 let candidate = x[at * dims..(at + 1) * dims].iter();
                 let wide: Vec<f64> = candidate.map(|&v| f64::from(v)).collect();
-                points.extend(self.deployed(seats[at], &wide, reach));
+                let point = self.deployed(seats[at], &wide, reach);
+                if self.valid(seats[at], &point) {
+                    shown.push(at);
+                    points.extend(point);
+                } else {
+                    replies[at] = self.refused(seats[at]);
+                }
             }
+            if shown.is_empty() {
+                continue;
+            }
+            let rows: Vec<usize> = shown.iter().map(|&at| self.seats[seats[at]].row).collect();
             let scores = self.case.oracle.scores(&rows, &points)?;
             let each = points.chunks(dims).zip(scores.chunks(self.classes()));
-            for (&at, (point, scores)) in some.iter().zip(each) {
+            for (&at, (point, scores)) in shown.iter().zip(each) {
                 replies[at] = self.judge(seats[at], point, scores);
             }
         }
@@ -303,14 +335,14 @@ impl<'a> Arena<'a> {
         }
         let (dims, classes) = (self.dims(), self.classes());
         let mut crossed = Vec::with_capacity(seats.len());
-        let each = answer.grad.chunks(dims).zip(answer.scores.chunks(classes));
-        for (&seat, (grad, scores)) in seats.iter().zip(each) {
+        let each = answer.grad.chunks(dims).zip(answer.scores.chunks(classes)).zip(x.chunks(dims));
+        for (&seat, ((grad, scores), x)) in seats.iter().zip(each) {
             let signs = &mut self.seats[seat].signs;
             signs.gradients += 1;
             signs.zero_gradients += u64::from(grad.iter().all(|&g| g == 0.0));
             signs.non_finite_gradients += u64::from(grad.iter().any(|g| !g.is_finite()));
             self.seats[seat].gradients += 1;
-            crossed.push(self.look(seat, scores));
+            crossed.push(self.look(seat, x, scores));
         }
         Ok(Slopes { loss: answer.loss, grad: answer.grad, crossed })
     }
@@ -331,7 +363,7 @@ impl<'a> Arena<'a> {
             self.seats[seat].queries += 1;
             let clean = self.case.oracle.clean(self.seats[seat].row);
             if self.case.space.distance(clean, x, self.case.norm) <= self.eps {
-                self.look(seat, scores);
+                self.look(seat, x, scores);
             }
         }
         Ok(scores)
@@ -364,11 +396,13 @@ impl<'a> Arena<'a> {
     }
 
     /// Judges scores that came along, for the record of what an attack could have seen.
-    fn look(&mut self, seat: usize, scores: &[f32]) -> bool {
+    fn look(&mut self, seat: usize, x: &[f32], scores: &[f32]) -> bool {
         let decided = self.case.decision.decide(scores);
+        let crossed = self.case.criterion.broken(self.seats[seat].label, decided);
+        // Across the decision, but no row that could occur: nothing an attack has overlooked.
+        let counts = crossed && self.valid(seat, x);
         let seat = &mut self.seats[seat];
-        let crossed = self.case.criterion.broken(seat.label, decided);
-        seat.signs.crossed |= crossed;
+        seat.signs.crossed |= counts;
         seat.signs.nan_scores += u64::from(decided.is_none());
         crossed
     }
@@ -392,6 +426,7 @@ impl<'a> Arena<'a> {
         let distance = self.case.space.distance(clean, point, self.case.norm);
         // INVARIANT: only deployed points of the box become witnesses.
         debug_assert!(self.case.space.in_box(clean, point), "deployed outside the box");
+        debug_assert!(self.valid(seat, point), "an invalid row was shown to the target");
         let done = distance <= self.eps;
         let found_by = self.attack.id();
         let seat = &mut self.seats[seat];
@@ -400,6 +435,13 @@ impl<'a> Arena<'a> {
             seat.best = Some(Witness { distance, x: point.to_vec(), decision, found_by });
         }
         Reply::Success { done }
+    }
+
+    /// The answer to a candidate that is no valid row.
+    fn refused(&mut self, seat: usize) -> Reply {
+        self.seats[seat].signs.invalid += 1;
+        let visible = self.case.access != Access::Decision;
+        Reply::Standing { margin: visible.then_some(f64::INFINITY) }
     }
 
     fn visible_margin(&self, scores: &[f32], label: usize) -> Option<f64> {

@@ -95,6 +95,7 @@ impl Press {
                     points.push(arena.deployed(seat, &wished, Reach::Ball));
                 }
             }
+            points.retain(|x| arena.valid(seat, x));
             points.truncate(usize::try_from(arena.left(seat)).unwrap_or(usize::MAX));
             if points.is_empty() {
                 break;

@@ -93,15 +93,15 @@ fn movable(trial: &Trial<'_>, rows: &[usize]) -> Result<Vec<usize>, HarnessError
             .filter(|&r| case.criterion.broken(label, clean.decision(r)))
             .take(GIVERS)
             .collect();
-        let here = case.oracle.clean(row);
-        let x: Vec<f32> = givers
-            .iter()
-            .flat_map(|&r| {
-                let wished: Vec<f64> = case.oracle.clean(r).iter().map(|&v| f64::from(v)).collect();
-                case.space.deploy(here, &wished, f64::INFINITY, case.norm)
-            })
-            .collect();
-        let scores = case.oracle.scores(&vec![row; givers.len()], &x)?;
+        let copies = givers.iter().map(|&r| {
+            let wished: Vec<f64> = case.oracle.clean(r).iter().map(|&v| f64::from(v)).collect();
+            case.deploy(row, &wished, f64::INFINITY)
+        });
+        let copies: Vec<Vec<f32>> = copies.filter(|x| case.valid(row, x)).collect();
+        if copies.is_empty() {
+            continue;
+        }
+        let scores = case.oracle.scores(&vec![row; copies.len()], &copies.concat())?;
         let broken = scores
             .chunks(clean.classes())
             .any(|s| case.criterion.broken(label, case.decision.decide(s)));

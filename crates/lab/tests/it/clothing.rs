@@ -110,6 +110,7 @@ fn a_network_is_attacked_on_whole_pixels_alike_in_any_order_and_on_any_threads()
             norm: Norm::Linf,
             access: threat.access,
             queries_limit: None,
+            constraints: None,
             probe: "cnn/test/evasion/pixels",
         };
         let suite = Suite::named("quick", &case, Some(10)).unwrap();

@@ -74,6 +74,7 @@ fn the_credit_models_are_measured_and_attacked_on_whole_marks_and_months() {
             norm: threat.norm,
             access: threat.access,
             queries_limit: threat.queries,
+            constraints: None,
             probe: "credit/test/evasion",
         };
         let suite = Suite::named("quick", &case, Some(20)).unwrap();

@@ -112,8 +112,7 @@ fn number(rest: &str, at: usize) -> Result<(Kind, usize), RelationError> {
     let mut length = digits(0);
     if matches!(bytes.get(length), Some(b'e' | b'E')) {
         let sign = usize::from(matches!(bytes.get(length + 1), Some(b'+' | b'-')));
-        let power =
-            bytes.iter().skip(length + 1 + sign).take_while(|b| b.is_ascii_digit()).count();
+        let power = bytes.iter().skip(length + 1 + sign).take_while(|b| b.is_ascii_digit()).count();
         if power > 0 {
             length += 1 + sign + power;
         }
@@ -460,11 +459,7 @@ fn around(parts: &[Node]) -> Range<usize> {
     first.map_or(0, |p| p.span.start)..last.map_or(0, |p| p.span.end)
 }
 
-fn fault(
-    span: Range<usize>,
-    message: impl Into<String>,
-    help: impl Into<String>,
-) -> RelationError {
+fn fault(span: Range<usize>, message: impl Into<String>, help: impl Into<String>) -> RelationError {
     RelationError { message: message.into(), span, help: help.into() }
 }
 

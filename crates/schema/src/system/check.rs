@@ -8,6 +8,7 @@ use std::ops::Range;
 
 mod regression;
 
+use super::constraints;
 use super::diagnostic::{Diagnostic, list, suggest};
 use super::parse::unresolved;
 use super::reader::Reader;
@@ -27,6 +28,7 @@ pub(super) fn check(reader: &Reader, system: &System) {
     system.threats.iter().for_each(|t| check.threat(t));
     system.criteria.iter().for_each(|c| check.criterion(c));
     check.people_and_harms();
+    constraints::check(reader, &system.features, &system.constraints);
 }
 
 struct Check<'a> {
@@ -343,6 +345,7 @@ impl Check<'_> {
             }
         }
         self.tolerance(threat);
+        constraints::check_cost(self.reader, &self.system.features, threat);
         let (Some(image), Some(array)) = (self.image(), self.array()) else { return };
         let scale = at(&["scale"]);
         if let Some(span) = scale.clone().filter(|_| threat.scale == Scale::U8 && !image) {

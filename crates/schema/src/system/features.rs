@@ -3,7 +3,7 @@
 //! Owns what holds within one feature. What holds between sections is in `check`.
 
 use super::reader::Section;
-use super::{Feature, FeatureKind, series};
+use super::{Feature, FeatureKind, Way, series};
 
 /// Reads one feature; what is wrong is reported and left at a neutral value.
 pub(super) fn read(section: &Section<'_>) -> Feature {
@@ -22,6 +22,8 @@ pub(super) fn read(section: &Section<'_>) -> Feature {
         input: section.flag("input").unwrap_or(true),
         shape: read_shape(section),
         series,
+        direction: section.choice("direction", &WAYS),
+        cost: section.number("cost"),
     };
     if feature.name.trim().is_empty() || feature.name.contains(char::is_control) {
         let message = "a feature needs a name without control characters";
@@ -33,8 +35,40 @@ pub(super) fn read(section: &Section<'_>) -> Feature {
         check_bounds(section, &feature);
         check_values(section, &feature);
         check_group(section, &feature);
+        check_moves(section, &feature);
     }
     feature
+}
+
+/// What a fragment says anew of a feature that is known: how it may be attacked.
+pub(super) fn amend(section: &Section<'_>, feature: &mut Feature) {
+    section.only(&["type", "bounds", "mutable", "direction", "cost"]);
+    feature.kind = section.choice("type", &KINDS).unwrap_or(feature.kind);
+    feature.bounds = section.pair("bounds").or(feature.bounds);
+    feature.mutable = section.flag("mutable").unwrap_or(feature.mutable);
+    feature.direction = section.choice("direction", &WAYS).or(feature.direction);
+    feature.cost = section.number("cost").or(feature.cost);
+    if feature.mutable && !feature.kind.is_numeric() {
+        check_kind(section, feature);
+    }
+    check_bounds(section, feature);
+    check_moves(section, feature);
+}
+
+/// Direction and cost are about what can be moved.
+fn check_moves(section: &Section<'_>, feature: &Feature) {
+    for key in ["direction", "cost"] {
+        if section.has(key) && !(feature.mutable && feature.kind.is_numeric()) {
+            let message = format!("`{}` cannot be attacked, so it has no {key}", section.title());
+            let help = "write `mutable = true` on a numeric column, or remove it";
+            section.refuse("key-of-mutable", key, message, "not mutable", help);
+        }
+    }
+    if feature.cost.is_some_and(|cost| cost < 0.0) {
+        let message = format!("the cost of `{}` is negative", section.title());
+        let help = "write what it costs to move it by one unit of the file";
+        section.refuse("bad-cost", "cost", message, "negative", help);
+    }
 }
 
 fn read_shape(section: &Section<'_>) -> Option<[usize; 3]> {
@@ -173,7 +207,8 @@ const KINDS: [(&str, FeatureKind); 8] = [
     ("image", FeatureKind::Image),
     ("series", FeatureKind::Series),
 ];
-const KEYS: [&str; 12] = [
+const WAYS: [(&str, Way); 2] = [("increase", Way::Increase), ("decrease", Way::Decrease)];
+const KEYS: [&str; 14] = [
     "type",
     "bounds",
     "values",
@@ -186,6 +221,8 @@ const KEYS: [&str; 12] = [
     "channels",
     "layout",
     "last",
+    "direction",
+    "cost",
 ];
 /// Values of one image; a batch of 32 still fits in memory.
 const PIXELS_MAX: usize = 1 << 22;

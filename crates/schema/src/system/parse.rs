@@ -7,7 +7,7 @@ use toml_edit::Document;
 
 use super::diagnostic::{Diagnostic, Spans, suggest};
 use super::reader::{Reader, Section};
-use super::{System, Use, check, criteria, data, features, models, people, threats};
+use super::{System, Use, check, constraints, criteria, data, features, models, people, threats};
 
 /// The format tag of a declaration.
 pub const FORMAT: &str = "proofmark.system/1";
@@ -40,8 +40,20 @@ pub fn parse_spanned(text: &str) -> Result<(System, Spans), Vec<Diagnostic>> {
 
 fn read(root: &Section<'_>) -> System {
     root.only(&[
-        "format", "system", "data", "features", "models", "threats", "criteria", "declared",
-        "people", "harms", "misuse", "use", "papers",
+        "format",
+        "system",
+        "data",
+        "features",
+        "models",
+        "threats",
+        "criteria",
+        "declared",
+        "people",
+        "harms",
+        "misuse",
+        "use",
+        "papers",
+        "constraints",
     ]);
     root.need("format", "format = \"proofmark.system/1\"");
     if let Some(format) = root.text("format").filter(|f| f != FORMAT) {
@@ -66,6 +78,7 @@ fn read(root: &Section<'_>) -> System {
         misuse: root.sections("misuse").iter().map(people::read_misuse).collect(),
         upkeep: root.section("use").map_or_else(Use::default, |s| people::read_use(&s)),
         papers: root.sections("papers").iter().map(people::read_authored).collect(),
+        constraints: root.section("constraints").map(|s| constraints::read(&s)).unwrap_or_default(),
     };
     root.need("system", "[system]");
     if let Some(section) = root.section("system") {
@@ -177,7 +190,7 @@ fn ending_help(path: &str, endings: &[&str]) -> String {
     format!("known endings: {}", super::diagnostic::list(endings))
 }
 
-fn syntax(text: &str, error: &toml_edit::TomlError) -> Diagnostic {
+pub(super) fn syntax(text: &str, error: &toml_edit::TomlError) -> Diagnostic {
     let span = error.span().unwrap_or(0..0);
     let span = span.start.min(text.len())..span.end.min(text.len());
     let words = error.message().replace('\n', "; ");
@@ -205,6 +218,6 @@ pub(super) fn unresolved<'a>(
 }
 
 /// Bytes of a declaration; ten thousand features fit many times over.
-const BYTES_MAX: usize = 4 << 20;
+pub(super) const BYTES_MAX: usize = 4 << 20;
 /// Characters of a name that becomes part of ids and file names.
 const NAME_MAX: usize = 64;

@@ -143,6 +143,16 @@ impl<'r> Section<'r> {
         has
     }
 
+    /// Adds a problem found at a place of its own.
+    pub fn report(&self, problem: Diagnostic) {
+        self.reader.report(problem);
+    }
+
+    /// Span of a value that was read well, by its path.
+    pub fn element_span(&self, path: &[String]) -> Option<Range<usize>> {
+        self.reader.span_of(path)
+    }
+
     /// Span of the value of a key, else of the section.
     pub fn value_span(&self, key: &str) -> Range<usize> {
         let item = self.table.get(key).and_then(Item::span);

@@ -27,6 +27,7 @@ pub(super) fn read(section: &Section<'_>) -> Threat {
         suite: section.text("suite").unwrap_or_else(|| SUITE_DEFAULT.to_owned()),
         models: section.texts("models").unwrap_or_default(),
         queries: section.whole("queries"),
+        cost_limit: section.number("cost_limit"),
         actor: section.text("actor"),
         harm: section.text("harm"),
         attempts_per_year: read_attempts(section),
@@ -38,6 +39,11 @@ pub(super) fn read(section: &Section<'_>) -> Threat {
         let message = format!("`{}` is no name of a suite", threat.suite);
         let help = "write `quick`, or remove `suite`";
         section.refuse("bad-name", "suite", message, "not allowed", help);
+    }
+    if threat.cost_limit.is_some_and(|limit| limit <= 0.0) {
+        let message = "an attacker who cannot pay anything cannot attack";
+        let help = "write a limit above 0, or remove `cost_limit`";
+        section.refuse("bad-limit", "cost_limit", message, "nothing to spend", help);
     }
     if threat.queries == Some(0) {
         let message = "an attacker without queries cannot attack";
@@ -166,8 +172,9 @@ const DIRECTIONS: [(&str, Direction); 3] =
     [("up", Direction::Up), ("down", Direction::Down), ("either", Direction::Either)];
 const REFERENCES: [(&str, Reference); 2] =
     [("answer", Reference::Answer), ("label", Reference::Label)];
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "tolerance",
+    "cost_limit",
     "norm",
     "eps",
     "scale",

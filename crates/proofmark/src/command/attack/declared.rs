@@ -74,6 +74,7 @@ pub fn project(args: &Asked<'_>) -> Outcome<(Project, Vec<String>)> {
         misuse: Vec::new(),
         upkeep: Default::default(),
         papers: Vec::new(),
+        constraints: Default::default(),
     };
     ignore_unread(&mut system, &model);
     let mut project = Project {
@@ -193,6 +194,7 @@ fn threat(args: &Asked<'_>, number: Option<Number>) -> Outcome<Threat> {
         suite: args.suite.clone(),
         models: Vec::new(),
         queries: args.queries,
+        cost_limit: None,
         actor: None,
         harm: None,
         attempts_per_year: None,
@@ -309,6 +311,8 @@ fn columns(
                 input: read(&c.name),
                 shape: None,
                 series: None,
+                direction: None,
+                cost: None,
             }
         })
         .collect();
@@ -393,6 +397,8 @@ fn pixels(
         input: true,
         shape: Some(images.shape),
         series: None,
+        direction: None,
+        cost: None,
     };
     Ok((feature, range))
 }

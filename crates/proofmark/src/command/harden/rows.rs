@@ -72,6 +72,7 @@ fn attack(scene: &Scene<'_>, ground: &Ground<'_>, subject: &Subject) -> Outcome<
     let threat = &scene.threat;
     let space = subject.space(threat.scale)?;
     let probe = format!("harden/{}/{}/rows", subject.data().asset.name, threat.name);
+    let constraints = subject.constraints(threat.cost_limit)?;
     let case = Case {
         oracle: &subject.target,
         second: None,
@@ -83,6 +84,7 @@ fn attack(scene: &Scene<'_>, ground: &Ground<'_>, subject: &Subject) -> Outcome<
         // The provider trains on what an attacker with the model would find.
         access: Access::WhiteBox,
         queries_limit: None,
+        constraints: constraints.as_ref(),
         probe: &probe,
     };
     let ctx = Ctx { seed: scene.project.system.seed, progress: ground.bars, cancel: ground.cancel };

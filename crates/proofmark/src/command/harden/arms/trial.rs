@@ -114,6 +114,7 @@ impl Trial<'_, '_> {
             Seen::Scores => Access::Score,
             Seen::Decisions => Access::Decision,
         };
+        let constraints = subject.constraints(threat.cost_limit)?;
         let case = Case {
             oracle,
             second,
@@ -124,6 +125,7 @@ impl Trial<'_, '_> {
             norm: threat.norm,
             access,
             queries_limit: threat.queries,
+            constraints: constraints.as_ref(),
             probe: &probe.id,
         };
         let suite = self.suite(&case, starts)?;

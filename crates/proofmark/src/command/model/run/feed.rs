@@ -266,6 +266,8 @@ fn features(columns: &[(String, InputType)]) -> Vec<Feature> {
             input: true,
             shape: None,
             series: None,
+            direction: None,
+            cost: None,
         }
     };
     columns.iter().map(feature).collect()
