@@ -1,0 +1,247 @@
+//! What it takes to change the decision, said of margins.
+//!
+//! Owns the road from an ensemble's link and the declared decision to inequalities of margins.
+//! Must never take a link whose order it does not know: those are refused by name. Called by
+//! [`super`].
+
+use proofmark_engine::trees::{Ensemble, Kind, Link};
+use proofmark_schema::system::OutputKind;
+
+use super::TreesError;
+use crate::decision::{Decision, Rule};
+
+/// Which output of the ensemble is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// Its answers, through the link.
+    Answers,
+    /// Its margins.
+    Margins,
+    /// The labels it decides.
+    Labels,
+}
+
+/// How margins become classes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// Class `class` is decided when `margin[up] - margin[down]` is above (`closed`: at least)
+    /// `threshold`, else class `other`.
+    Two {
+        /// Decided when the inequality holds.
+        class: usize,
+        /// Decided when it does not.
+        other: usize,
+        /// Margin that speaks for `class`.
+        up: usize,
+        /// Margin that speaks against it.
+        down: Option<usize>,
+        /// Cut.
+        threshold: f64,
+        /// Whether equality decides for `class`.
+        closed: bool,
+    },
+    /// The class with the greatest margin, ties to the lower class: output of each class.
+    Top(Vec<usize>),
+}
+
+/// One way to change a decision: `margin[up] - margin[down]` above (`closed`: at least)
+/// `threshold`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Aim {
+    /// Margin to raise.
+    pub up: Option<usize>,
+    /// Margin to lower.
+    pub down: Option<usize>,
+    /// What the difference must exceed.
+    pub threshold: f64,
+    /// Whether equality is enough.
+    pub closed: bool,
+    /// The class aimed at.
+    pub to: usize,
+}
+
+impl Reading {
+    /// The reading of an ensemble's judged output at a declared decision; `columns` gives the
+    /// column of each class in that output.
+    ///
+    /// # Errors
+    /// A link or a rule whose inequality of margins is not known here.
+    pub fn of(
+        e: &Ensemble,
+        judged: Judged,
+        decision: &Decision,
+        columns: &[usize],
+    ) -> Result<Self, TreesError> {
+        let no = |what: &str| Err(TreesError::Decision { what: what.to_string() });
+        if columns.len() < 2 {
+            return no("a number: it has no classes to leave");
+        }
+        match decision.rule {
+            Rule::Value | Rule::Within => no("a number: it has no classes to leave"),
+            Rule::Argmax if e.outputs == 1 => single(e, judged, decision, columns, None),
+            Rule::Argmax => match (judged, e.link) {
+                (Judged::Margins | Judged::Labels, _)
+                | (_, Link::Identity | Link::Softmax | Link::LogisticEach { .. }) => {
+                    if e.outputs != columns.len() {
+                        return no("as many outputs as there are no classes");
+                    }
+                    Ok(Self::Top(columns.to_vec()))
+                }
+                (_, link) => no(&format!("through the link {link:?}")),
+            },
+            Rule::Cutoff { class, at } if e.outputs == 1 => {
+                single(e, judged, decision, columns, Some((class, at)))
+            }
+            Rule::Cutoff { class, at } => pair(e, judged, decision, columns, (class, at)),
+        }
+    }
+
+    /// The class that margins decide.
+    pub fn decide(&self, margins: &[f64]) -> usize {
+        match self {
+            Self::Two { class, other, up, down, threshold, closed } => {
+                let gap = margins[*up] - down.map_or(0.0, |d| margins[d]);
+                let holds = if *closed { gap >= *threshold } else { gap > *threshold };
+                if holds { *class } else { *other }
+            }
+            Self::Top(outputs) => {
+                let mut best = 0;
+                for (class, &output) in outputs.iter().enumerate() {
+                    if margins[output] > margins[outputs[best]] {
+                        best = class;
+                    }
+                }
+                best
+            }
+        }
+    }
+
+    /// Ways to leave a class: to any other, or to one of them. The decision has left exactly
+    /// where one of them is reached, but for a goal among more than two classes, where reaching
+    /// is not enough and [`Reading::decide`] says the rest.
+    pub fn aims(&self, from: usize, goal: Option<usize>) -> Vec<Aim> {
+        match self {
+            Self::Two { class, other, up, down, threshold, closed } => {
+                let to = if from == *class { *other } else { *class };
+                if goal.is_some_and(|goal| goal != to) {
+                    return Vec::new();
+                }
+                vec![match from == *class {
+                    false => Aim {
+                        up: Some(*up),
+                        down: *down,
+                        threshold: *threshold,
+                        closed: *closed,
+                        to,
+                    },
+                    true => Aim {
+                        up: *down,
+                        down: Some(*up),
+                        threshold: -threshold,
+                        closed: !closed,
+                        to,
+                    },
+                }]
+            }
+            Self::Top(outputs) => {
+                let others = (0..outputs.len()).filter(|&to| to != from);
+                others
+                    .filter(|&to| goal.is_none_or(|goal| goal == to))
+                    .map(|to| Aim {
+                        up: Some(outputs[to]),
+                        down: Some(outputs[from]),
+                        threshold: 0.0,
+                        // Ties go to the lower class.
+                        closed: to < from,
+                        to,
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// Classes.
+    pub fn classes(&self) -> usize {
+        match self {
+            Self::Two { .. } => 2,
+            Self::Top(outputs) => outputs.len(),
+        }
+    }
+}
+
+/// One margin, two classes: the column of the answers that grows with the margin is the second.
+fn single(
+    e: &Ensemble,
+    judged: Judged,
+    decision: &Decision,
+    columns: &[usize],
+    cut: Option<(usize, f64)>,
+) -> Result<Reading, TreesError> {
+    let no = |what: String| Err(TreesError::Decision { what });
+    let Some(class) = columns.iter().position(|&c| c == 1).filter(|_| columns.len() == 2) else {
+        return no(format!("one margin for {} classes", columns.len()));
+    };
+    let other = 1 - class;
+    // Ties go to the lower class.
+    let two = |threshold: f64, closed: bool| {
+        Ok(Reading::Two { class, other, up: 0, down: None, threshold, closed })
+    };
+    let probability = judged == Judged::Answers && e.kind() == Kind::Probabilities;
+    let link = if judged == Judged::Margins { Link::Identity } else { e.link };
+    let Some((cut_class, at)) = cut else {
+        return match link {
+            Link::Identity if probability => two(0.5, class < other),
+            // One column of probabilities that no link makes: the rest to 1 is the other.
+            Link::Identity if decision.kind == OutputKind::Probability => two(0.5, class < other),
+            Link::Identity | Link::Logistic { .. } => two(0.0, class < other),
+            Link::LogisticEach { .. } => two(0.0, class < other),
+            Link::Step => two(0.0, false),
+            link => no(format!("through the link {link:?}")),
+        };
+    };
+    let upper = cut_class == class;
+    // The class is decided at `value >= at`, the other at `value <= 1 - at`, so the class above.
+    let side = if upper { at } else { 1.0 - at };
+    let odds = (side / (1.0 - side)).ln();
+    match (link, decision.kind) {
+        (Link::Logistic { scale } | Link::LogisticEach { scale, .. }, _) if scale > 0.0 => {
+            two(odds / scale, upper)
+        }
+        (Link::Step, _) => two(0.0, false),
+        (Link::Identity, OutputKind::Logit) => two(odds, upper),
+        (Link::Identity, OutputKind::Probability) => two(side, upper),
+        (Link::Identity, OutputKind::Score) if upper => two(at, true),
+        // Of one margin `m` the scores are `-m` and `m`; a bare number has no second one.
+        (Link::Identity, OutputKind::Score) if e.kind() == Kind::Scores => two(-at, false),
+        (link, kind) => no(format!("a cut-off on {kind:?} through the link {link:?}")),
+    }
+}
+
+/// Two margins and a cut-off.
+fn pair(
+    e: &Ensemble,
+    judged: Judged,
+    decision: &Decision,
+    columns: &[usize],
+    (class, at): (usize, f64),
+) -> Result<Reading, TreesError> {
+    let no = |what: String| Err(TreesError::Decision { what });
+    if columns.len() != 2 || e.outputs != 2 {
+        return no(format!("a cut-off among {} outputs", e.outputs));
+    }
+    let other = 1 - class;
+    let (up, rest) = (columns[class], columns[other]);
+    let odds = (at / (1.0 - at)).ln();
+    let two = |down: Option<usize>, threshold: f64| {
+        Ok(Reading::Two { class, other, up, down, threshold, closed: true })
+    };
+    let link = if judged == Judged::Margins { Link::Identity } else { e.link };
+    match (link, decision.kind) {
+        (Link::Softmax, _) | (Link::Identity, OutputKind::Logit) => two(Some(rest), odds),
+        (Link::Identity, OutputKind::Probability | OutputKind::Score) => two(None, at),
+        (Link::LogisticEach { scale, normalised: false }, OutputKind::Probability) => {
+            two(None, odds / scale)
+        }
+        (link, kind) => no(format!("a cut-off on {kind:?} through the link {link:?}")),
+    }
+}
