@@ -1,9 +1,11 @@
 """ART's HopSkipJump on the credit trees, a row at a time, for `run.py`.
 
-Called as `peer.py THREADS`; reads one JSON task a line on stdin, answers one JSON a line. What is
-given to ART's advantage: the text columns are encoded once, so that a query is one call of ONNX
-Runtime on the tree ensemble alone; the clean row is not counted; the nearest success it ever asked
-counts, not only the one it ends with; only the attack itself is timed, in a warm process.
+Called as `peer.py THREADS WAY`; reads one JSON task a line on stdin, answers one JSON a line. WAY is
+how ART asks ONNX Runtime: `file` runs the shipped file, with its text columns; `trees` takes the
+file apart by hand and encodes the text columns once, so that a query runs the tree ensemble alone.
+Given to ART's advantage: the clean row is not counted; the nearest success it ever asked counts,
+not only the one it ends with; only the attack itself is timed, in a warm process; its batches are
+as large as it likes.
 """
 
 import csv
@@ -52,28 +54,36 @@ def cut(path):
 
 
 class Target:
-    """The trees behind one row: a decision for the columns that the attacker moves."""
+    """The model behind one row: a decision for the columns that the attacker moves."""
 
-    def __init__(self, task, threads):
+    def __init__(self, task, way, threads):
         with open(task["data"], newline="") as file:
             rows = list(csv.DictReader(file))
-        front, back = cut(task["model"])
-        self.trees = session(back, threads)
-        self.name = self.trees.get_inputs()[0].name
-        front = session(front, threads)
-        feeds = {}
-        for port in front.get_inputs():
-            texts = [row[port.name] for row in rows]
-            number = port.type == "tensor(float)"
-            feeds[port.name] = np.array(texts, np.float32 if number else object).reshape(-1, 1)
-        self.encoded = front.run(None, feeds)[0].astype(np.float32)
-        # Numbers come first, in the order in which the model joins them.
-        joined = next(n for n in onnx.load(task["model"]).graph.node if n.op_type == "Concat")
-        self.columns = [list(joined.input).index(name) for name in task["mutable"]]
+        self.mutable = task["mutable"]
         self.low = np.array([low for low, _ in task["bounds"]])
         self.span = np.array([high - low for low, high in task["bounds"]])
         self.whole = task["whole"]
         self.cutoff = np.float32(task["cutoff"])
+        front, back = cut(task["model"])
+        shipped = session(onnx.load(task["model"]), threads)
+        self.feeds = {}
+        for port in shipped.get_inputs():
+            texts = [row[port.name] for row in rows]
+            number = port.type == "tensor(float)"
+            self.feeds[port.name] = np.array(texts, np.float32 if number else object)
+        if way == "file":
+            self.session, self.name = shipped, None
+            return
+        self.session = session(back, threads)
+        self.name = self.session.get_inputs()[0].name
+        columns = {name: values.reshape(-1, 1) for name, values in self.feeds.items()}
+        self.encoded = session(front, threads).run(None, columns)[0].astype(np.float32)
+        # Numbers come first, in the order in which the model joins them.
+        joined = next(n for n in onnx.load(task["model"]).graph.node if n.op_type == "Concat")
+        self.columns = [list(joined.input).index(name) for name in task["mutable"]]
+
+    def clean(self, row):
+        return np.array([self.feeds[name][row] for name in self.mutable], np.float64)
 
     def deployed(self, x):
         """From the unit of the budget to values that the form can hold."""
@@ -81,14 +91,20 @@ class Target:
         return np.round(values) if self.whole else values
 
     def decide(self, row, values):
+        values = values.astype(np.float32)
+        if self.name is None:
+            batch = {k: np.repeat(v[row:row + 1, None], len(values), 0)
+                     for k, v in self.feeds.items() if k not in self.mutable}
+            batch |= {name: values[:, i:i + 1] for i, name in enumerate(self.mutable)}
+            return self.session.run(["probabilities"], batch)[0][:, 1] >= self.cutoff
         batch = np.repeat(self.encoded[row:row + 1], len(values), axis=0)
         batch[:, self.columns] = values
-        return self.trees.run(None, {self.name: batch})[0][:, 1] >= self.cutoff
+        return self.session.run(None, {self.name: batch})[0][:, 1] >= self.cutoff
 
 
 def attack(target, row, norm, budget):
     """Nearest success within `budget` queries, and the seconds of the attack alone."""
-    clean = target.encoded[row, target.columns].astype(np.float64)
+    clean = target.clean(row)
     label = bool(target.decide(row, clean[None])[0])
     state = {"spent": 0, "best": float("inf"), "free": 2}
 
@@ -123,12 +139,12 @@ def attack(target, row, norm, budget):
 
 def main():
     import art
-    threads = int(sys.argv[1])
+    threads, way = int(sys.argv[1]), sys.argv[2]
     facts = {"art": art.__version__, "onnxruntime": ort.__version__, "numpy": np.__version__}
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
         task = json.loads(line)
-        target = Target(task, threads)
+        target = Target(task, way, threads)
         np.random.seed(task["seed"])
         attack(target, task["rows"][0], task["norm"], 100)
         found = [attack(target, row, task["norm"], task["budget"]) for row in task["rows"]]
