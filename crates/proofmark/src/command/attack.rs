@@ -10,7 +10,7 @@ use proofmark_assess::judge::says_weak;
 use proofmark_formats::npy::{NpyArray, NpyData};
 use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::Settings as AttackSettings;
-use proofmark_lab::evasion::assessment::{self as evasion, Assessment, Request};
+use proofmark_lab::evasion::assessment::{Assessment, Request};
 use proofmark_lab::evasion::suite::{self, Suite};
 use proofmark_lab::harness::{Case, HarnessError};
 use proofmark_lab::stats;
@@ -35,6 +35,7 @@ mod declared;
 mod judged;
 mod number;
 mod sparse;
+mod timed;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -249,14 +250,15 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     let bars = Bars::new(global.quiet);
     bars.begin("attack");
     let ctx = Ctx { seed: args.seed, progress: &bars, cancel: interrupt::flag() };
-    let assessed = evasion::assess(&request, &Default::default(), &ctx, &mut |_| {});
+    let assessed = timed::assess(&request, &ctx);
     bars.end();
-    let assessed = assessed.map_err(|error| match error {
+    let (assessed, took) = assessed.map_err(|error| match error {
         HarnessError::Cancelled => {
             Failure::new("interrupted", "stopped on request; nothing was kept", "run it again")
         }
         other => Failure::new("attack", other, "see `proofmark model inspect`"),
     })?;
+    output::note(global.quiet, &took);
     if let Some(path) = &args.witnesses {
         write_witnesses(path, &subject, &assessed)?;
     }

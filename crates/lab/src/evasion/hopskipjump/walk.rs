@@ -354,7 +354,10 @@ fn far_starts(arena: &Arena<'_>, seat: usize) -> Vec<Vec<f32>> {
 
 fn by_distance<'r>(arena: &Arena<'r>, seat: usize) -> Vec<&'r [f32]> {
     let clean = arena.clean(seat);
-    let away = |row| arena.space().distance(clean, &filled(clean, row), arena.norm());
+    let away = |row: &[f32]| match row.iter().any(|v| v.is_nan()) {
+        true => arena.space().distance(clean, &filled(clean, row), arena.norm()),
+        false => arena.space().distance(clean, row, arena.norm()),
+    };
     let mut all: Vec<(f64, &[f32])> =
         arena.starts(seat).into_iter().map(|row| (away(row), row)).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
