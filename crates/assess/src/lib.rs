@@ -10,6 +10,7 @@
 )]
 
 pub mod assessment;
+pub mod attack_page;
 pub mod clock;
 pub mod currency;
 pub mod document;

@@ -1,8 +1,8 @@
-//! Plots as SVG text: a curve with whiskers over budgets, and a calibration plot.
+//! Plots as SVG text: a curve with whiskers over budgets, steps with a band, a calibration plot.
 //!
 //! Owns geometry and accessible names. Must never be the only place where a figure stands: every
 //! plot has its table beside it, and every series differs by mark or dash, not by colour alone.
-//! Colours come from the page (`currentColor` and custom properties). Called by `document`.
+//! Colours come from the page (`currentColor` and custom properties). Called by `document` and `attack_page`.
 
 use std::fmt::Write as _;
 
@@ -49,6 +49,72 @@ pub struct Calibration {
     pub desc: String,
     /// Stated probability in `x`, observed share in `y`.
     pub points: Vec<Point>,
+}
+
+/// A step function that falls, with its interval as a band and what is proved below it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steps {
+    /// Unique in the page; prefixes the ids inside.
+    pub id: String,
+    /// Accessible name.
+    pub title: String,
+    /// What a reader who cannot see it should know.
+    pub desc: String,
+    /// Words under the horizontal axis.
+    pub x_title: String,
+    /// Where each step begins, ascending in `x`; labels are not drawn.
+    pub points: Vec<Point>,
+    /// What is proved at the same places; empty where nothing is.
+    pub proved: Vec<f64>,
+    /// Places marked on the horizontal axis, with their labels.
+    pub ticks: Vec<(f64, String)>,
+}
+
+/// The steps as one `<svg>` element.
+pub fn steps(steps: &Steps) -> String {
+    let far = steps.points.iter().map(|p| p.x).chain(steps.ticks.iter().map(|t| t.0));
+    let high = far.fold(0.0, f64::max);
+    let span = if high > 0.0 { (0.0, high * 1.05) } else { (0.0, 1.0) };
+    let mut svg = open(&steps.id, &steps.title, &steps.desc);
+    axes(&mut svg, &steps.x_title, "share of all rows");
+    for (x, label) in &steps.ticks {
+        tick_x(&mut svg, x_of(*x, span), label);
+    }
+    let xs: Vec<f64> = steps.points.iter().map(|p| x_of(p.x, span)).collect();
+    let of = |value: &dyn Fn(&Point) -> f64| -> Vec<f64> {
+        steps.points.iter().map(|p| y_of(value(p))).collect()
+    };
+    if !xs.is_empty() {
+        let upper = staircase(&xs, &of(&|p| p.upper));
+        let mut lower = staircase(&xs, &of(&|p| p.lower));
+        lower.reverse();
+        let outline: Vec<(f64, f64)> = upper.into_iter().chain(lower).collect();
+        let _ = write!(svg, r#"<path class="band" d="{}Z"/>"#, line(&outline));
+        let drawn = staircase(&xs, &of(&|p| p.y));
+        let _ = write!(svg, r#"<path class="series" d="{}"/>"#, line(&drawn));
+        if !steps.proved.is_empty() {
+            let ys: Vec<f64> = steps.proved.iter().map(|p| y_of(*p)).collect();
+            let _ = write!(svg, r#"<path class="proved" d="{}"/>"#, line(&staircase(&xs, &ys)));
+        }
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+/// Corners of a function that keeps each value until the next place, to the edge of the plot.
+fn staircase(xs: &[f64], ys: &[f64]) -> Vec<(f64, f64)> {
+    let ends = xs.iter().skip(1).copied().chain([RIGHT]);
+    let each = xs.iter().zip(ys).zip(ends);
+    each.flat_map(|((&x, &y), end)| [(x, y), (end, y)]).collect()
+}
+
+fn line(corners: &[(f64, f64)]) -> String {
+    let mut path = String::new();
+    for (index, (x, y)) in corners.iter().enumerate() {
+        let verb = if index == 0 { 'M' } else { 'L' };
+        let _ = write!(path, "{verb}{x:.1} {y:.1}");
+    }
+    path
 }
 
 /// The curve as one `<svg>` element.
@@ -221,6 +287,28 @@ mod tests {
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
         assert_eq!(svg.matches("class=\"whisker\"").count(), 2);
         assert_eq!(svg.matches("class=\"reference\"").count(), 1);
+    }
+
+    #[test]
+    fn steps_have_a_band_around_them_and_what_is_proved_below() {
+        let drawn = Steps {
+            id: "s".into(),
+            title: "t".into(),
+            desc: "d".into(),
+            x_title: "distance".into(),
+            points: vec![point(0.0, 0.9), point(0.1, 0.5), point(0.4, 0.2)],
+            proved: vec![0.8, 0.3, 0.0],
+            ticks: vec![(0.1, "0.1".into())],
+        };
+        let svg = steps(&drawn);
+        for class in ["band", "series", "proved"] {
+            assert_eq!(svg.matches(&format!("class=\"{class}\"")).count(), 1, "{class}");
+        }
+        // Three steps are six corners, the band goes there and back.
+        assert_eq!(staircase(&[0.0, 1.0, 2.0], &[3.0, 2.0, 1.0]).len(), 6);
+        assert!(svg.ends_with("</svg>") && !svg.contains("NaN"));
+        let empty = steps(&Steps { points: vec![], proved: vec![], ticks: vec![], ..drawn });
+        assert!(!empty.contains("NaN") && !empty.contains("band"));
     }
 
     #[test]
