@@ -12,6 +12,7 @@ use crate::space::Space;
 
 mod apgd;
 pub mod assessment;
+pub mod comparison;
 mod coordinate;
 mod fgsm;
 mod hopskipjump;

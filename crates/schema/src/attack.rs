@@ -63,6 +63,36 @@ pub struct AttackReport {
     /// What the rows add up to beside the shares of `robust`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
+    /// The same rows under another model, budget by budget.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Comparison>,
+}
+
+/// Rows of two models under the same attack, by who stands (McNemar's table).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// SHA-256 of the other model.
+    pub with: String,
+    /// Budget.
+    pub eps: f64,
+    /// Rows robust under both.
+    pub both: u64,
+    /// Rows robust under this model only.
+    pub here: u64,
+    /// Rows robust under the other model only.
+    pub there: u64,
+    /// Rows robust under neither.
+    pub neither: u64,
+    /// Robust accuracy of this model less that of the other.
+    pub difference: f64,
+    /// Lower end of its two-sided interval.
+    pub lower: f64,
+    /// Upper end of it.
+    pub upper: f64,
+    /// Confidence of the interval.
+    pub confidence: f64,
+    /// Exact two-sided p-value of McNemar's test.
+    pub p: f64,
 }
 
 /// What the rows of a report add up to.

@@ -64,6 +64,7 @@ fn report() -> AttackReport {
         cpu: "any".into(),
         seed: 7,
         digests: Vec::new(),
+        comparisons: Vec::new(),
         profile: Some(Profile {
             found: 10,
             distances: vec![DistanceQuantile { p: 0.1, distance: 0.05 }],

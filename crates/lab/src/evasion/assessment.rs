@@ -331,6 +331,7 @@ fn report(request: &Request<'_>, records: &[RowRecord], validity: Vec<Validity>)
         cpu: facts.engine.cpu.clone(),
         seed: facts.seed,
         digests: facts.assets.clone(),
+        comparisons: Vec::new(),
     }
 }
 
@@ -364,4 +365,4 @@ fn unit(scale: Scale) -> &'static str {
 const AD_HOC: &str = "ad-hoc";
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

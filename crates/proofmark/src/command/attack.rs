@@ -31,9 +31,11 @@ use crate::{arrays, interrupt, output};
 use asked::{Asked, Wants};
 
 mod asked;
+mod compare;
 mod declared;
 mod judged;
 mod number;
+mod page;
 mod sparse;
 mod timed;
 
@@ -130,6 +132,13 @@ pub struct Args {
     /// Write the witnesses here.
     #[arg(long, value_name = "W.npz")]
     pub witnesses: Option<PathBuf>,
+    /// Write a page with plots, tables and a gallery of witnesses here.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Another model's report of the same attack on the same rows (`--format json`), to compare
+    /// with, row by row.
+    #[arg(long, value_name = "REPORT.json")]
+    pub compare: Option<PathBuf>,
     /// Engine.
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     pub engine: EngineName,
@@ -213,6 +222,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
 
 /// A suite of attacks within budgets.
 fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
+    let earlier = args.compare.as_deref().map(compare::read).transpose()?;
     let (project, notes) = declared::project(args)?;
     for note in &notes {
         output::note(global.quiet, note);
@@ -252,13 +262,19 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     let ctx = Ctx { seed: args.seed, progress: &bars, cancel: interrupt::flag() };
     let assessed = timed::assess(&request, &ctx);
     bars.end();
-    let (assessed, took) = assessed.map_err(|error| match error {
+    let (mut assessed, took) = assessed.map_err(|error| match error {
         HarnessError::Cancelled => {
             Failure::new("interrupted", "stopped on request; nothing was kept", "run it again")
         }
         other => Failure::new("attack", other, "see `proofmark model inspect`"),
     })?;
     output::note(global.quiet, &took);
+    if let Some(earlier) = &earlier {
+        compare::with(&mut assessed.report, earlier)?;
+    }
+    if let Some(path) = &args.report {
+        page::write(path, &subject, &assessed, Vec::new())?;
+    }
     if let Some(path) = &args.witnesses {
         write_witnesses(path, &subject, &assessed)?;
     }
@@ -326,6 +342,7 @@ fn as_text(assessed: &Assessment) -> String {
     }
     text.push_str(&grid.render());
     text.push_str(&shifts.unwrap_or_default());
+    text.push_str(&compare::as_text(&report.comparisons));
     let mut found: std::collections::BTreeMap<&str, usize> = Default::default();
     for point in &report.points {
         if let Some(by) = &point.found_by {

@@ -52,6 +52,27 @@ fn example() -> Assessment {
     assess(&request, &Done::new(), &ctx(), &mut |_| {}).unwrap()
 }
 
+/// A report over rows of class 0 whose nearest witnesses lie at these distances.
+pub(in crate::evasion) fn report_of(
+    distances: &[Option<f64>],
+    norm: Norm,
+    digests: Vec<proofmark_schema::measurement::AssetDigest>,
+) -> AttackReport {
+    let mut report = example().report;
+    let model = report.points[0].clone();
+    let points = distances.iter().enumerate().map(|(row, &upper)| Point {
+        index: row as u64,
+        label: 0,
+        outcome: if upper.is_some() { Outcome::Broken } else { Outcome::Survived },
+        distance: proofmark_schema::attack::Distance { norm, lower: None, upper },
+        ..model.clone()
+    });
+    let points: Vec<Point> = points.collect();
+    let all: Vec<&Point> = points.iter().collect();
+    report.robust = [0.1, 0.4].map(|eps| profile::robust_at(&all, norm, eps, 0.95)).to_vec();
+    AttackReport { norm, points, digests, ..report }
+}
+
 #[test]
 fn figures_and_report_agree_and_claim_nothing_proved() {
     let assessment = example();
