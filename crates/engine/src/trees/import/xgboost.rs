@@ -90,7 +90,8 @@ pub fn import_dump(bytes: &[u8], options: &DumpOptions) -> Result<Ensemble, Impo
     let name = options.objective.as_deref().unwrap_or_default();
     let objective = Objective::of(name);
     if !name.is_empty() && !objective.known {
-        let known = SHAPED.iter().chain(PLAIN).copied().collect::<Vec<_>>().join(", ");
+        let known = SHAPED.iter().map(|(name, ..)| name).chain(PLAIN);
+        let known = known.copied().collect::<Vec<_>>().join(", ");
         let value = name.to_string();
         return Err(ImportError::Unknown { format: DUMP, key: "objective", value, known });
     }
@@ -145,19 +146,24 @@ struct Objective {
     known: bool,
 }
 
-/// Objectives whose answers are made from margins by a function.
-const SHAPED: &[&str] = &[
-    "binary:logistic",
-    "binary:hinge",
-    "reg:logistic",
-    "multi:softprob",
-    "multi:softmax",
-    "count:poisson",
-    "reg:gamma",
-    "reg:tweedie",
-    "survival:cox",
-    "survival:aft",
+/// What an objective says: name, link, start, whether it classifies.
+type Shape = (&'static str, Link, Start, bool);
+
+/// Objectives whose answers are made from margins by a function, or that start from a logit.
+const SHAPED: &[Shape] = &[
+    ("binary:logistic", LOGISTIC, Start::Logit, true),
+    ("binary:hinge", Link::Step, Start::Same, true),
+    ("binary:logitraw", Link::Identity, Start::Logit, false),
+    ("reg:logistic", LOGISTIC, Start::Logit, false),
+    ("multi:softprob", Link::Softmax, Start::Same, true),
+    ("multi:softmax", Link::Softmax, Start::Same, true),
+    ("count:poisson", Link::Exp, Start::Log, false),
+    ("reg:gamma", Link::Exp, Start::Log, false),
+    ("reg:tweedie", Link::Exp, Start::Log, false),
+    ("survival:cox", Link::Exp, Start::Log, false),
+    ("survival:aft", Link::Exp, Start::Log, false),
 ];
+const LOGISTIC: Link = Link::Logistic { scale: 1.0 };
 
 /// Objectives whose answers are the margins.
 const PLAIN: &[&str] = &[
@@ -168,7 +174,6 @@ const PLAIN: &[&str] = &[
     "reg:pseudohubererror",
     "reg:quantileerror",
     "reg:expectileerror",
-    "binary:logitraw",
     "rank:pairwise",
     "rank:ndcg",
     "rank:map",
@@ -184,19 +189,10 @@ enum Start {
 
 impl Objective {
     fn of(name: &str) -> Self {
-        let logistic = Link::Logistic { scale: 1.0 };
-        let (link, start, classifies) = match name {
-            "binary:logistic" => (logistic, Start::Logit, true),
-            "reg:logistic" => (logistic, Start::Logit, false),
-            "binary:logitraw" => (Link::Identity, Start::Logit, false),
-            "binary:hinge" => (Link::Step, Start::Same, true),
-            "multi:softprob" | "multi:softmax" => (Link::Softmax, Start::Same, true),
-            "count:poisson" | "reg:gamma" | "reg:tweedie" | "survival:cox" | "survival:aft" => {
-                (Link::Exp, Start::Log, false)
-            }
-            _ => (Link::Identity, Start::Same, false),
-        };
-        let known = link != Link::Identity || PLAIN.contains(&name);
+        let shaped = SHAPED.iter().find(|(known, ..)| *known == name);
+        let &(_, link, start, classifies) =
+            shaped.unwrap_or(&("", Link::Identity, Start::Same, false));
+        let known = shaped.is_some() || PLAIN.contains(&name);
         Self { link, start, classifies, known }
     }
 
