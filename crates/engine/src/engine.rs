@@ -3,6 +3,7 @@
 //! Owns the choice of engine and the facts about it that a measurement records. Must never
 //! change a graph. Called by the pipeline.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use crate::extent::{ExtentError, InputShapes, Skeleton};
@@ -146,6 +147,15 @@ pub fn compile(
         }
         (Err(e), _) => refused(e),
     }
+}
+
+/// A panic inside an engine, on a graph that it did not foresee, becomes words, as an error does.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(text.unwrap_or("it panicked").to_string())
+    })
 }
 
 /// As [`compile`], for a graph that was made from one that is known to stay within the limits:

@@ -13,7 +13,6 @@
 mod library;
 mod value;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -22,7 +21,7 @@ use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue, SessionOutputs};
 
-use crate::engine::{EngineError, Program};
+use crate::engine::{EngineError, Program, guarded};
 use crate::graph::{Graph, ML};
 use crate::value::{DType, Inputs, Value};
 use crate::write::to_onnx;
@@ -233,15 +232,6 @@ fn refuse(graph: &Graph) -> Result<(), EngineError> {
 fn gather(answer: &SessionOutputs<'_>, wanted: &[&str]) -> Result<Vec<Value>, String> {
     let missing = |name: &str| format!("it gave no output `{name}`");
     wanted.iter().map(|&name| value::take(answer.get(name).ok_or_else(|| missing(name))?)).collect()
-}
-
-/// A panic of the binding becomes words, as does an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(text.unwrap_or("it panicked").to_string())
-    })
 }
 
 fn one_line(text: &str) -> String {

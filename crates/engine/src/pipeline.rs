@@ -26,7 +26,7 @@ pub use rows::rows_of;
 pub use serve::Serving;
 pub use whole::{Gradients, Whole, gradient_of, run_batched};
 
-use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile, compile_made};
+use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile_made};
 use crate::graph::Graph;
 use crate::loss::{self, Tap};
 use crate::model::Model;
@@ -262,7 +262,8 @@ impl Pipeline {
     ) -> Result<Vec<f32>, EngineError> {
         self.bound.check(rows, x)?;
         let pieces = self.forward.plan(rows.len(), threads, |wide, width, threads| {
-            let program = compile(&ladder::at_width(&self.core, width), self.kind, threads).ok()?;
+            let core = ladder::at_width(&self.core, width);
+            let program = compile_made(&core, self.kind, threads).ok()?;
             let both = ((wide, self.options.width), (program.as_ref(), width));
             let same =
                 ladder::same_bits(&self.bound, both.0, both.1, &[&self.output], |_, _| Some(()));

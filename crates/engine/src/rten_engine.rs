@@ -9,12 +9,11 @@
 mod fit;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView, ValueView};
 
-use crate::engine::{EngineError, Program};
+use crate::engine::{EngineError, Program, guarded};
 use crate::graph::{Attribute, Graph, Node};
 use crate::value::{DType, Inputs, Tensor, Value};
 use crate::write::to_onnx;
@@ -330,15 +329,6 @@ fn words(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-/// A panic inside rten, on a graph that it did not foresee, becomes words.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(text.unwrap_or("it panicked").to_string())
-    })
 }
 
 fn unsupported(reason: String) -> EngineError {

@@ -5,10 +5,37 @@
 //! for the whole batch make a row's answer depend on its neighbours; such a model is asked row by
 //! row, as a caller with one row would. Called where batches are put together.
 
+use std::sync::OnceLock;
+
 use super::request;
 use super::rows::pick_rows;
 use crate::engine::EngineError;
 use crate::value::{Inputs, Value};
+
+/// What was found of a program, once rows that differ were seen.
+#[derive(Default)]
+pub(super) struct Known(OnceLock<bool>);
+
+impl Known {
+    /// Whether a row's answer is the same among these rows and alone. The model is asked once;
+    /// `fixed` is set where the file fixes the width of a batch.
+    pub(super) fn apart(
+        &self,
+        run: impl Fn(&[usize]) -> Result<Vec<Value>, EngineError>,
+        inputs: &Inputs,
+        rows: usize,
+        (width, fixed): (usize, bool),
+    ) -> Result<bool, EngineError> {
+        if let Some(&known) = self.0.get() {
+            return Ok(known);
+        }
+        if !varied(inputs, rows) {
+            return Ok(fixed || alike(run, width)?);
+        }
+        let found = apart(run, rows, width)?;
+        Ok(*self.0.get_or_init(|| found))
+    }
+}
 
 /// Whether the first and the last of `rows` rows get the same bits among other rows and among
 /// their own copies, in batches of `width`. `run` answers a batch of those rows.

@@ -3,8 +3,6 @@
 //! Owns the whole graph, compiled for one output, and the reading of that output. Must never
 //! bind to data rows (see [`super::Pipeline`]). Called by the guard.
 
-use std::sync::OnceLock;
-
 use super::apart;
 use super::head;
 use super::open::{choose_output, fixed_batch, info_of};
@@ -26,7 +24,7 @@ pub struct Serving {
     inputs: Vec<String>,
     fixed: Option<usize>,
     /// Whether rows are answered one by one; known once rows that differ were asked together.
-    apart: OnceLock<bool>,
+    apart: apart::Known,
 }
 
 impl Serving {
@@ -43,7 +41,7 @@ impl Serving {
         let Compiled { program, facts, .. } = compile_first(&graph, options.engine, 1)?;
         let inputs = graph.inputs.iter().map(|i| i.name.clone()).collect();
         let fixed = fixed_batch(&graph);
-        let (options, apart) = (options.clone(), OnceLock::new());
+        let (options, apart) = (options.clone(), apart::Known::default());
         Ok(Self { program, facts, options, output, inputs, fixed, apart })
     }
 
@@ -91,15 +89,9 @@ impl Serving {
 
     /// Whether a row's answer is the same among these rows and alone; asked of the model once.
     fn apart(&self, inputs: &Inputs, rows: usize) -> Result<bool, EngineError> {
-        if let Some(&known) = self.apart.get() {
-            return Ok(known);
-        }
         let run = |rows: &[usize]| self.program.run(&apart::picked(inputs, rows)?, &[&self.output]);
-        if !apart::varied(inputs, rows) {
-            return Ok(self.fixed.is_some() || apart::alike(run, self.fixed.unwrap_or(rows))?);
-        }
-        let found = apart::apart(run, rows, self.fixed.unwrap_or(rows))?;
-        Ok(*self.apart.get_or_init(|| found))
+        let width = (self.fixed.unwrap_or(rows), self.fixed.is_some());
+        self.apart.apart(run, inputs, rows, width)
     }
 
     fn batch(&self, inputs: &Inputs, width: usize, rows: usize) -> Result<Vec<f32>, EngineError> {

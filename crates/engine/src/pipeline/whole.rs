@@ -4,7 +4,6 @@
 //! respect to every float input). Called by the command line.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use super::apart;
 use super::open::fixed_batch;
@@ -42,7 +41,7 @@ pub struct Whole {
     /// Whether the model is written for batches of this width.
     fixed: bool,
     /// Whether rows are answered one by one; known once rows that differ were seen.
-    apart: OnceLock<bool>,
+    apart: apart::Known,
 }
 
 impl Whole {
@@ -68,7 +67,7 @@ impl Whole {
         let compiled = compile_first(&graph, kind, 1)?;
         let fixed = fixed_batch(&graph);
         let width = fixed.unwrap_or(width).max(1);
-        let (fixed, apart) = (fixed.is_some(), OnceLock::new());
+        let (fixed, apart) = (fixed.is_some(), apart::Known::default());
         Ok(Self { compiled, names: wanted.to_vec(), width, fixed, apart })
     }
 
@@ -113,16 +112,9 @@ impl Whole {
 
     /// Whether a row's answer is the same among these rows and alone; asked of the model once.
     fn apart(&self, inputs: &Inputs, rows: usize) -> Result<bool, EngineError> {
-        if let Some(&known) = self.apart.get() {
-            return Ok(known);
-        }
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let run = |rows: &[usize]| self.compiled.program.run(&apart::picked(inputs, rows)?, &names);
-        if !apart::varied(inputs, rows) {
-            return Ok(self.fixed || apart::alike(run, self.width)?);
-        }
-        let found = apart::apart(run, rows, self.width)?;
-        Ok(*self.apart.get_or_init(|| found))
+        self.apart.apart(run, inputs, rows, (self.width, self.fixed))
     }
 
     /// Answers rows, filled up to `width`.

@@ -137,17 +137,10 @@ fn column(graph: &Graph, node: &Node) -> Option<Rewritten> {
     let Value::F32(numbers) = held else { return None };
     let y = node.outputs.first()?;
     let [factor, product, axes] = ["column", "product", "axes"].map(|part| format!("{y}/{part}"));
-    let mut squeeze = Node {
-        name: node.name.clone(),
-        op: "Squeeze".to_string(),
-        domain: String::new(),
-        inputs: vec![product.clone()],
-        outputs: vec![y.clone()],
-        attributes: BTreeMap::new(),
-    };
+    let mut squeeze = made(node, "Squeeze", &[&product], y);
     let matrix = Tensor::new(vec![numbers.len(), 1], numbers.data().to_vec())?;
     let mut constants = vec![(factor.clone(), Value::F32(matrix))];
-    if graph.opset("") < AXES_AS_INPUT {
+    if graph.opset("") < super::OPSET_AXES {
         squeeze.attributes.insert("axes".to_string(), Attribute::Ints(vec![-1]));
     } else {
         squeeze.inputs.push(axes.clone());
@@ -158,9 +151,6 @@ fn column(graph: &Graph, node: &Node) -> Option<Rewritten> {
     product_of.outputs = vec![product];
     Some(Rewritten { nodes: vec![product_of, squeeze], constants })
 }
-
-/// Opset from which `Squeeze` takes its axes as an input.
-const AXES_AS_INPUT: i64 = 13;
 
 /// Steps of one where the file leaves them out; rten takes none for an error.
 fn strides(node: &Node) -> Option<Rewritten> {
@@ -218,6 +208,18 @@ fn whole(graph: &Graph, name: &str, depth: usize) -> bool {
     }
 }
 
+/// A plain node in the place of another one, under its name.
+fn made(of: &Node, op: &str, inputs: &[&str], output: &str) -> Node {
+    Node {
+        name: of.name.clone(),
+        op: op.to_string(),
+        domain: String::new(),
+        inputs: inputs.iter().map(|i| i.to_string()).collect(),
+        outputs: vec![output.to_string()],
+        attributes: BTreeMap::new(),
+    }
+}
+
 /// Nodes that are walked back to find a type.
 const DEPTH_MAX: usize = 64;
 
@@ -225,14 +227,7 @@ const DEPTH_MAX: usize = 64;
 fn softplus(node: &Node) -> Option<Rewritten> {
     let (x, y) = (node.inputs.first()?, node.outputs.first()?);
     let part = |part: &str| format!("{y}/{part}");
-    let made = |op: &str, inputs: &[&str], output: &str| Node {
-        name: node.name.clone(),
-        op: op.to_string(),
-        domain: String::new(),
-        inputs: inputs.iter().map(|i| i.to_string()).collect(),
-        outputs: vec![output.to_string()],
-        attributes: BTreeMap::new(),
-    };
+    let made = |op: &str, inputs: &[&str], output: &str| made(node, op, inputs, output);
     let names = ["zero", "one", "size", "minus", "small", "sum", "log", "positive"].map(part);
     let [zero, one, size, minus, small, sum, log, positive] = names.each_ref().map(String::as_str);
     let nodes = vec![
