@@ -436,12 +436,13 @@ pub(crate) fn evidence(results: &[ProbeRecord]) -> Evidence<'_> {
             evidence.figures.push(Judged { measurement, probe_validity: &said.validity });
         }
         if let Some(ProbeFailure { reason, fix }) = &said.failed {
-            let threat = match &said.probe.kind {
-                ProbeKind::Evasion { threat, .. } => Some(threat.as_str()),
-                ProbeKind::Parity | ProbeKind::Accuracy => None,
+            let (threat, fault) = match &said.probe.kind {
+                ProbeKind::Evasion { threat, .. } => (Some(threat.as_str()), None),
+                ProbeKind::Fault { fault, .. } => (None, Some(fault.as_str())),
+                ProbeKind::Parity | ProbeKind::Accuracy => (None, None),
             };
             let (model, data) = (&said.probe.model, &said.probe.data);
-            evidence.failures.push(Failure { model, data, threat, reason, fix });
+            evidence.failures.push(Failure { model, data, threat, fault, reason, fix });
         }
     }
     evidence

@@ -34,6 +34,7 @@ pub fn system() -> System {
         features: vec![feature("amount", true, false), feature("sex", false, true)],
         models: vec![model("mlp", ModelRole::Primary), model("trees", ModelRole::Candidate)],
         threats: vec![threat()],
+        faults: Vec::new(),
         criteria: vec![
             criterion("c1", "accuracy", Bound::AtLeast(0.7)),
             Criterion {
@@ -153,6 +154,8 @@ pub fn criterion(name: &str, metric: &str, bound: Bound) -> Criterion {
         data: "test".into(),
         threat: None,
         eps: None,
+        fault: None,
+        severity: None,
         group: None,
         quantile: None,
         bound,
@@ -307,6 +310,7 @@ impl Runner for FakeRunner {
             },
             ProbeKind::Accuracy => accuracy(&probe.model),
             ProbeKind::Evasion { eps, .. } => evasion(eps, self.harmless),
+            ProbeKind::Fault { .. } => ProbeOutcome::default(),
         };
         if let (Some(change), ProbeKind::Accuracy) = (self.change, &probe.kind) {
             outcome.measurements.iter_mut().for_each(change);

@@ -68,7 +68,7 @@ pub struct Judged<'a> {
 pub struct Evidence<'a> {
     /// Figures of this assessment.
     pub figures: Vec<Judged<'a>>,
-    /// Probes that failed: (model, data, threat, reason, fix).
+    /// Probes that failed.
     pub failures: Vec<Failure<'a>>,
 }
 
@@ -81,6 +81,8 @@ pub struct Failure<'a> {
     pub data: &'a str,
     /// Threat, for attacks.
     pub threat: Option<&'a str>,
+    /// Fault, for faults set on purpose.
+    pub fault: Option<&'a str>,
     /// Why.
     pub reason: &'a str,
     /// What to do next.
@@ -182,6 +184,8 @@ pub fn answers(criterion: &Criterion, measurement: &Measurement) -> bool {
         && criterion.data == subject.data
         && criterion.threat == subject.threat
         && criterion.eps == subject.eps
+        && criterion.fault == subject.fault
+        && criterion.severity == subject.severity
         && criterion.group == subject.group
         && criterion.quantile == subject.quantile
         && subject.class.is_none()
@@ -208,6 +212,7 @@ fn missing(verdict: &mut Verdict, evidence: &Evidence<'_>) {
         f.model == criterion.model
             && f.data == criterion.data
             && f.threat == criterion.threat.as_deref()
+            && f.fault == criterion.fault.as_deref().and_then(|name| name.split('/').next())
     });
     match failed {
         Some(failure) => {
@@ -394,6 +399,7 @@ mod tests {
             model: "mlp",
             data: "test",
             threat: None,
+            fault: None,
             reason: "the file is truncated",
             fix: "export it again",
         };

@@ -14,7 +14,7 @@ use proofmark_schema::taxonomy::{Coverage, ThreatClass, Verb};
 use serde::{Deserialize, Serialize};
 
 use crate::judge::{Evidence, Judged, Verdict, VerdictState};
-use crate::plan::is_robust;
+use crate::plan::{is_fault, is_robust};
 
 /// The matrix.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,6 +184,9 @@ fn next(
         (_, Some(rule)) if needs_threat(rule) && system.threats.is_empty() => {
             "declare an attacker, `[threats.…]`, then `proofmark assess`".to_owned()
         }
+        (_, Some(rule)) if needs_fault(rule) && system.faults.is_empty() => {
+            "declare a fault, `[faults.…]`, then `proofmark assess`".to_owned()
+        }
         (_, Some(_)) => "`proofmark assess`".to_owned(),
         (Coverage::Waived, None) => "none while the reason holds".to_owned(),
         (Coverage::Declared, None) => "none: this release cannot measure it".to_owned(),
@@ -193,6 +196,10 @@ fn next(
 
 fn needs_threat(rule: &MatrixRule) -> bool {
     rule.metrics.iter().all(|m| is_robust(m))
+}
+
+fn needs_fault(rule: &MatrixRule) -> bool {
+    rule.metrics.iter().all(|m| is_fault(m))
 }
 
 #[cfg(test)]

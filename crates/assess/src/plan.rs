@@ -10,8 +10,9 @@ use proofmark_schema::system::{Criterion, DataAsset, DataRole, ModelAsset, Syste
 /// The plan of `system` over the files named by `assets` (`model/<name>`, `data/<name>` ...).
 ///
 /// Probes follow the declaration: per model parity (where scores of the training framework are
-/// declared), accuracy on every test set, then every threat aimed at the model on every test set.
-/// `suites` gives the edition of a suite of attacks, or `None` for an unknown one.
+/// declared), accuracy on every test set, then every threat aimed at the model on every test set,
+/// then every fault set on it. `suites` gives the edition of a suite of attacks, or, by
+/// [`fault_kind`], of a kind of fault; `None` for an unknown one.
 ///
 /// # Errors
 /// [`PlanError`] names what the declaration or the caller left out.
@@ -34,6 +35,7 @@ pub fn plan(
             probes.push(probe(model, &data.name, "accuracy", ProbeKind::Accuracy));
         }
         evasion(system, model, &tests, suites, &mut probes)?;
+        faults(system, model, &tests, suites, &mut probes)?;
     }
     for criterion in &system.criteria {
         answered(system, criterion)?;
@@ -59,9 +61,21 @@ pub fn data_asset(name: &str) -> String {
     format!("data/{name}")
 }
 
+/// What the edition of a kind of fault is asked by.
+pub fn fault_kind(kind: &str) -> String {
+    format!("fault/{kind}")
+}
+
 /// Whether a metric is measured under attack, so that a threat and a budget belong to it.
 pub fn is_robust(metric: &str) -> bool {
     metric.starts_with("robust_") || metric == "attack_success"
+}
+
+/// Whether a metric is measured under faults that are set on purpose.
+pub fn is_fault(metric: &str) -> bool {
+    metric.ends_with("_under_fault")
+        || ["fault_passes_form", "corruption_error", "silent_corruption", "latency_ratio"]
+            .contains(&metric)
 }
 
 /// Why there is no plan.
@@ -83,6 +97,17 @@ pub enum PlanError {
         threat: String,
         /// Suite.
         suite: String,
+    },
+    /// Not a kind of fault of this build.
+    #[error(
+        "fault `{fault}` is of the kind `{kind}`, which this build does not have; docs/faults.md \
+         lists them"
+    )]
+    UnknownFault {
+        /// Fault.
+        fault: String,
+        /// Kind.
+        kind: String,
     },
     /// A criterion that no probe answers.
     #[error("criterion `{name}` can never be answered: {reason}")]
@@ -135,6 +160,31 @@ fn evasion(
     Ok(())
 }
 
+fn faults(
+    system: &System,
+    model: &ModelAsset,
+    tests: &[&DataAsset],
+    editions: &dyn Fn(&str) -> Option<u32>,
+    probes: &mut Vec<Probe>,
+) -> Result<(), PlanError> {
+    let set_on = |models: &[String]| models.is_empty() || models.contains(&model.name);
+    for fault in system.faults.iter().filter(|f| set_on(&f.models)) {
+        let edition = editions(&fault_kind(&fault.kind)).ok_or_else(|| {
+            PlanError::UnknownFault { fault: fault.name.clone(), kind: fault.kind.clone() }
+        })?;
+        for data in tests {
+            let kind = ProbeKind::Fault {
+                fault: fault.name.clone(),
+                what: fault.kind.clone(),
+                edition,
+                severities: fault.severities.clone(),
+            };
+            probes.push(probe(model, &data.name, &format!("fault/{}", fault.name), kind));
+        }
+    }
+    Ok(())
+}
+
 fn probe(model: &ModelAsset, data: &str, what: &str, kind: ProbeKind) -> Probe {
     Probe {
         id: format!("{}/{data}/{what}", model.name),
@@ -180,6 +230,15 @@ fn answered(system: &System, criterion: &Criterion) -> Result<(), PlanError> {
             return unanswered(format!("`{name}` is not test data; name a data set of role test"));
         }
         Some(_) => {}
+    }
+    if let Some(name) = &criterion.fault {
+        let own = name.split('/').next().unwrap_or_default();
+        let Some(fault) = system.fault_named(own) else {
+            return unanswered(format!("no fault is named `{own}`"));
+        };
+        if !fault.models.is_empty() && !fault.models.contains(&criterion.model) {
+            return unanswered(format!("fault `{own}` is not set on `{}`", criterion.model));
+        }
     }
     if !is_robust(&criterion.metric) {
         return Ok(());

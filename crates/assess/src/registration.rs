@@ -7,7 +7,9 @@
 //! [`crate::history`] folds it into [`Seen`]. Called by `assessment`.
 
 use proofmark_schema::plan::{Plan, ProbeKind};
-use proofmark_schema::system::{Criterion, DataAsset, Decision, DumpSpec, Feature, InputSpec};
+use proofmark_schema::system::{
+    Criterion, DataAsset, Decision, DumpSpec, Fault, Feature, InputSpec,
+};
 use proofmark_schema::system::{ModelAsset, OutputSpec, System, Threat};
 
 use crate::plan::{data_asset, is_robust, model_asset};
@@ -92,6 +94,8 @@ fn compare(criterion: &Criterion, now: &Terms, first: &First<'_>, reasons: &mut 
             && earlier.eps == criterion.eps
             && test_set(earlier, then) == test_set(criterion, now)
             && threat_terms(earlier, then) == threat_terms(criterion, now)
+            && earlier.severity == criterion.severity
+            && fault_terms(earlier, then) == fault_terms(criterion, now)
     });
     match same_question {
         None => say("the criterion was registered"),
@@ -116,7 +120,15 @@ fn compare(criterion: &Criterion, now: &Terms, first: &First<'_>, reasons: &mut 
     if is_robust(&criterion.metric) && then.system.constraints != now.system.constraints {
         say("constraints between the columns were changed");
     }
-    if is_robust(&criterion.metric) && features(&then.system) != features(&now.system) {
+    let known_fault = || {
+        let wanted = fault_terms(criterion, now).map(|(fault, _)| fault);
+        then.system.faults.iter().any(|fault| Some(unnamed(fault)) == wanted)
+    };
+    if criterion.fault.is_some() && !known_fault() {
+        say("the fault was changed");
+    }
+    let bounded = is_robust(&criterion.metric) || criterion.fault.is_some();
+    if bounded && features(&then.system) != features(&now.system) {
         say("bounds or mutability of the features were changed");
     }
     if decision(&then.system, first.model) != decision(&now.system, &criterion.model) {
@@ -186,6 +198,19 @@ fn known_test_set(criterion: &Criterion, now: &Terms, then: &Terms) -> bool {
 fn threat_terms(criterion: &Criterion, terms: &Terms) -> Option<Threat> {
     let threat = terms.system.threat_named(criterion.threat.as_deref()?)?;
     Some(bare(threat))
+}
+
+/// A fault without its name, and the member of it that the criterion is about.
+fn fault_terms<'a>(criterion: &'a Criterion, terms: &Terms) -> Option<(Fault, Option<&'a str>)> {
+    let (name, member) = match criterion.fault.as_deref()?.split_once('/') {
+        Some((name, member)) => (name, Some(member)),
+        None => (criterion.fault.as_deref()?, None),
+    };
+    terms.system.fault_named(name).map(|fault| (unnamed(fault), member))
+}
+
+fn unnamed(fault: &Fault) -> Fault {
+    Fault { name: String::new(), models: Vec::new(), ..fault.clone() }
 }
 
 /// What an attack is held to: neither names nor what a success would do to people.

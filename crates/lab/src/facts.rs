@@ -47,6 +47,10 @@ pub struct About<'a> {
     pub threat: Option<&'a str>,
     /// Budget.
     pub eps: Option<f64>,
+    /// Fault, or `<fault>/<member>`.
+    pub fault: Option<&'a str>,
+    /// Severity of the fault.
+    pub severity: Option<u8>,
     /// Group.
     pub group: Option<&'a Group>,
     /// Class index.
@@ -70,7 +74,7 @@ pub struct Refused {
 
 impl Facts {
     /// A measurement with its stable id
-    /// `{model}/{data}/{metric}[/{threat}/{eps}][/group:{f}={v}][/q{p}][/class:{c}]`.
+    /// `{model}/{data}/{metric}[/{threat}/{eps}][/{fault}/s{n}][/group:{f}={v}][/q{p}][/class:{c}]`.
     pub fn measurement(
         &self,
         metric: &str,
@@ -86,6 +90,12 @@ impl Facts {
         }
         if let Some(eps) = about.eps {
             id.push_str(&format!("/{eps}"));
+        }
+        if let Some(fault) = about.fault {
+            id.push_str(&format!("/{fault}"));
+        }
+        if let Some(severity) = about.severity {
+            id.push_str(&format!("/s{severity}"));
         }
         if let Some(group) = about.group {
             id.push_str(&format!("/group:{}={}", plain(&group.feature), plain(&group.value)));
@@ -107,6 +117,8 @@ impl Facts {
                 data: self.data.clone(),
                 threat: about.threat.map(str::to_string),
                 eps: about.eps,
+                fault: about.fault.map(str::to_string),
+                severity: about.severity,
                 group: about.group.map(|g| (g.feature.clone(), g.value.clone())),
                 class,
                 quantile: about.quantile,

@@ -11,6 +11,7 @@ pub mod ctx;
 pub mod decision;
 pub mod evasion;
 pub mod facts;
+pub mod faults;
 pub mod formal;
 pub mod harness;
 pub mod oracle;

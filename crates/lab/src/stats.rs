@@ -12,6 +12,7 @@ mod confusion;
 mod meld;
 mod paired;
 mod quantile;
+mod ratio;
 mod regression;
 mod special;
 
@@ -26,6 +27,7 @@ pub use confusion::Confusion;
 pub use meld::{DRAWS, melded};
 pub use paired::Paired;
 pub use quantile::{bounded_mean, quantile};
+pub use ratio::paired_ratio;
 pub use regression::{Measured, mae, mean_error, quantile_error, r_squared, rmse, rows_for_mean};
 pub use special::{beta_inc, beta_quantile, ln_gamma, normal_cdf, normal_quantile};
 

@@ -3,6 +3,7 @@
 //! Owns the translation of a planned probe into calls of the lab, and the rows kept for resuming.
 //! Must never judge.
 
+pub mod faults;
 mod parity;
 pub mod progress_rows;
 
@@ -20,6 +21,7 @@ use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::assessment::{self as evasion, Request};
 use proofmark_lab::evasion::suite::Suite;
 use proofmark_lab::facts::Refused;
+use proofmark_lab::faults as lab_faults;
 use proofmark_lab::harness::{HarnessError, RowRecord};
 use proofmark_lab::oracle::Oracle;
 use proofmark_lab::{regression, stats};
@@ -29,6 +31,7 @@ use proofmark_schema::system::{Bound, System, Threat};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::loader;
 use crate::progress::Bars;
 use crate::project::Project;
 use crate::subject::{Subject, Subjects};
@@ -47,6 +50,7 @@ pub struct Settings {
 pub struct LabRunner<'a> {
     project: &'a Project,
     subjects: Subjects<'a>,
+    settings: Settings,
     bars: &'a Bars,
     cancel: &'a AtomicBool,
     /// Where rows of an unfinished probe are kept; `None` keeps none.
@@ -64,7 +68,7 @@ impl<'a> LabRunner<'a> {
         cancel: &'a AtomicBool,
     ) -> Self {
         let subjects = Subjects::new(project, settings);
-        Self { project, subjects, bars, cancel, scratch: None, row_key: None }
+        Self { project, subjects, settings, bars, cancel, scratch: None, row_key: None }
     }
 
     /// Keeps rows of unfinished probes in `folder`, and takes up those that lie there.
@@ -112,6 +116,27 @@ impl<'a> LabRunner<'a> {
             notes: subject.notes.iter().cloned().chain(refused.iter().map(too_small)).collect(),
             validity: subject.setup.clone(),
         })
+    }
+
+    fn fault(
+        &self,
+        subject: &Subject,
+        probe: &Probe,
+        name: &str,
+        plan: &Plan,
+    ) -> Result<ProbeOutcome, RunnerError> {
+        let gone = || RunnerError::Failed {
+            reason: format!("the plan names the fault `{name}`, the declaration not"),
+            fix: "assess again: the declaration changed".into(),
+        };
+        let system = &self.project.system;
+        let fault = system.fault_named(name).ok_or_else(gone)?;
+        let asset = system.model_named(&probe.model).ok_or_else(gone)?;
+        let model = loader::held_model(self.project, asset).map_err(failed)?;
+        let (project, settings) = (self.project, self.settings);
+        let model = model.as_ref();
+        let scene = faults::Scene { project, settings, subject, model, fault, probe: &probe.id };
+        faults::probe(&scene, probe, &self.ctx(plan.seed))
     }
 
     fn evasion(
@@ -183,6 +208,7 @@ impl Runner for LabRunner<'_> {
                 let threat = self.threat(threat)?;
                 self.evasion(&subject, probe, threat, plan)
             }
+            ProbeKind::Fault { fault, .. } => self.fault(&subject, probe, fault, plan),
         }
     }
 
@@ -230,9 +256,12 @@ impl Runner for LabRunner<'_> {
     }
 }
 
-/// Edition of a suite of the lab.
+/// Edition of a suite of the lab, or of a kind of fault (`fault/<kind>`).
 pub fn suite_edition(name: &str) -> Option<u32> {
-    Suite::edition_of(name)
+    match name.strip_prefix("fault/") {
+        Some(kind) => lab_faults::edition_of(kind),
+        None => Suite::edition_of(name),
+    }
 }
 
 /// Cores of this machine.

@@ -6,6 +6,7 @@
 pub mod attack;
 pub mod clock;
 pub mod duties;
+pub mod faults;
 pub mod guard;
 pub mod incident;
 pub mod input_schema;

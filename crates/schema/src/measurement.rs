@@ -47,6 +47,12 @@ pub struct Subject {
     /// Budget.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eps: Option<f64>,
+    /// Fault, or `<fault>/<member>` for one column or corruption of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fault: Option<String>,
+    /// Severity of the fault, 1 to 5.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub severity: Option<u8>,
     /// Group `(feature, value)`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub group: Option<(String, String)>,

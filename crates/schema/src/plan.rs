@@ -61,4 +61,15 @@ pub enum ProbeKind {
         /// Budgets.
         eps: Vec<f64>,
     },
+    /// A fault that is set on purpose, over all its severities.
+    Fault {
+        /// Fault name.
+        fault: String,
+        /// Kind, as declared.
+        what: String,
+        /// Edition of the kind.
+        edition: u32,
+        /// Severities.
+        severities: Vec<u8>,
+    },
 }

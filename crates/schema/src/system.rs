@@ -9,6 +9,7 @@ mod constraints;
 mod criteria;
 mod data;
 mod diagnostic;
+mod faults;
 mod features;
 mod models;
 mod parse;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use constraints::{Constraints, OneHot, TOLERANCE, Way, parse_constraints};
 pub use diagnostic::{Diagnostic, Spans, line_col, nearest};
+pub use faults::{Fault, SEVERITY_MAX};
 pub use parse::{FORMAT, parse, parse_spanned};
 pub use template::{
     FoundColumn, FoundData, FoundImages, FoundModel, FoundTable, FoundTensor, Template,
@@ -52,6 +54,9 @@ pub struct System {
     pub models: Vec<ModelAsset>,
     /// Threats, in the order of the declaration.
     pub threats: Vec<Threat>,
+    /// Errors and faults that are set on purpose, in the order of the declaration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// Criteria, in the order of the declaration.
     pub criteria: Vec<Criterion>,
     /// Declared (never measured) statements per cell of the matrix: `[declared."evasion/prevent"]`.
@@ -665,6 +670,12 @@ pub struct Criterion {
     pub threat: Option<String>,
     /// Budget, for robust metrics; one of the threat's.
     pub eps: Option<f64>,
+    /// Fault, for metrics under a fault; `<fault>/<member>` for one column or corruption of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Severity of the fault, 1 to 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<u8>,
     /// Group `(feature, value)`, when the criterion is about one group.
     pub group: Option<(String, String)>,
     /// Quantile, for `quantile_error`; one of the data set's.
@@ -702,6 +713,10 @@ impl System {
     /// The threat of that name.
     pub fn threat_named(&self, name: &str) -> Option<&Threat> {
         self.threats.iter().find(|t| t.name == name)
+    }
+    /// The fault of that name.
+    pub fn fault_named(&self, name: &str) -> Option<&Fault> {
+        self.faults.iter().find(|f| f.name == name)
     }
     /// The feature of that name.
     pub fn feature_named(&self, name: &str) -> Option<&Feature> {

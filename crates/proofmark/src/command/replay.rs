@@ -23,7 +23,7 @@ use crate::cli::Format;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::progress::Bars;
 use crate::project::Project;
-use crate::runner::{self, LabRunner, SCORES, WITNESSES};
+use crate::runner::{self, LabRunner, SCORES, WITNESSES, faults};
 use crate::state::State;
 use crate::{interrupt, loader, output};
 
@@ -149,13 +149,18 @@ fn probe(
         same_environment: true,
         rows: Compared::default(),
         figures: Vec::new(),
-        full: (full || said.probe.kind == ProbeKind::Parity) && said.failed.is_none(),
+        full: (full || figures_only(&said.probe.kind))
+            && said.failed.is_none()
+            && !timed(&said.probe.kind),
         gone: false,
         note: None,
     };
     if said.failed.is_some() {
         replayed.note = Some("the probe failed in the run; there is nothing to compare".into());
         return Ok(replayed);
+    }
+    if timed(&said.probe.kind) {
+        replayed.note = Some("latencies are figures of their moment; they are not replayed".into());
     }
     let subject = lab.subject(&said.probe)?;
     let used = said.measurements.first().map(|m| m.engine.clone()).unwrap_or_default();
@@ -173,7 +178,8 @@ fn probe(
             }
             None => replayed.lose("the stored witnesses were erased"),
         },
-        ProbeKind::Parity => {}
+        // Nothing is stored but figures: those are computed again where `full` asks for it.
+        ProbeKind::Parity | ProbeKind::Fault { .. } => {}
     }
     if replayed.full {
         let again = lab.run(&said.probe, plan).or_fail("replay", "")?;
@@ -190,6 +196,16 @@ fn probe(
         }
     }
     Ok(replayed)
+}
+
+/// Whether a probe leaves nothing but figures behind, which are then computed again.
+fn figures_only(kind: &ProbeKind) -> bool {
+    matches!(kind, ProbeKind::Parity | ProbeKind::Fault { .. })
+}
+
+/// Whether a probe measures latencies: figures of their moment, never the same again.
+fn timed(kind: &ProbeKind) -> bool {
+    matches!(kind, ProbeKind::Fault { what, .. } if what == faults::AVAILABILITY)
 }
 
 /// The engine asked for, else the one of the run: a run on ONNX Runtime is not quietly computed

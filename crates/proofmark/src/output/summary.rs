@@ -118,12 +118,20 @@ fn heading(record: &ProbeRecord) -> String {
         ProbeKind::Evasion { threat, suite, edition, .. } => {
             format!("evasion by threat `{threat}`, suite {suite} edition {edition}")
         }
+        ProbeKind::Fault { fault, what, edition, .. } => {
+            format!("fault `{fault}`, {what} edition {edition}")
+        }
     };
     format!("{} on {}: {what}", probe.model, probe.data)
 }
 
 fn named(m: &Measurement) -> String {
     let metric = m.metric.replace('_', " ");
+    if let Some(severity) = m.subject.severity {
+        let fault = m.subject.fault.as_deref().and_then(|name| name.split_once('/'));
+        let member = fault.map(|(_, member)| format!("{member}, ")).unwrap_or_default();
+        return format!("{metric}, {member}severity {severity}");
+    }
     match (m.subject.eps, m.subject.quantile) {
         (Some(eps), _) => format!("{metric}, budget {eps}"),
         (None, Some(quantile)) => format!("{metric}, {quantile}"),

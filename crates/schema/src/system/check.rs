@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+mod faults;
 mod regression;
 
 use super::constraints;
@@ -26,6 +27,7 @@ pub(super) fn check(reader: &Reader, system: &System) {
     system.data.iter().for_each(|d| check.data(d));
     system.models.iter().for_each(|m| check.model(m));
     system.threats.iter().for_each(|t| check.threat(t));
+    system.faults.iter().for_each(|f| check.fault(f));
     system.criteria.iter().for_each(|c| check.criterion(c));
     check.people_and_harms();
     constraints::check(reader, &system.features, &system.constraints);
@@ -401,6 +403,7 @@ impl Check<'_> {
         if let Some(span) = at(&["group"]) {
             self.criterion_group(criterion, span);
         }
+        self.criterion_fault(criterion);
         self.criterion_output(criterion);
         self.criterion_task(criterion);
     }

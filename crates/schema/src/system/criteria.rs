@@ -32,6 +32,8 @@ pub(super) fn read(section: &Section<'_>) -> Criterion {
         data: section.text("data").unwrap_or_default(),
         threat: section.text("threat"),
         eps: section.number("eps"),
+        fault: section.text("fault"),
+        severity: section.whole("severity").map(|s| u8::try_from(s).unwrap_or(u8::MAX)),
         group: read_group(section),
         quantile: section.number("quantile"),
         bound: read_bound(section),
@@ -41,6 +43,7 @@ pub(super) fn read(section: &Section<'_>) -> Criterion {
     };
     check_confidence(section, criterion.confidence);
     check_robust(section, &criterion.metric);
+    check_fault(section, &criterion.metric);
     check_range(section, &criterion);
     check_quantile(section, &criterion);
     criterion
@@ -128,6 +131,26 @@ fn check_robust(section: &Section<'_>, metric: &str) {
     }
 }
 
+/// A figure under a fault needs the fault, and the severity where it is of one severity.
+fn check_fault(section: &Section<'_>, metric: &str) {
+    if metric.is_empty() {
+        return;
+    }
+    if FAULT_METRICS.contains(&metric) {
+        section.need("fault", "fault = \"<name of a fault>\"");
+    }
+    if SEVERITY_METRICS.contains(&metric) {
+        section.need("severity", "severity = <one of the severities of the fault, 1 to 5>");
+    }
+    for (key, of) in [("fault", &FAULT_METRICS[..]), ("severity", &SEVERITY_METRICS[..])] {
+        if section.has(key) && !of.contains(&metric) {
+            let message = format!("`{metric}` has no {key}");
+            let help = format!("remove `{key}`, or write `metric = \"accuracy_under_fault\"`");
+            section.refuse("fault-not-used", key, message, "not used", help);
+        }
+    }
+}
+
 fn check_range(section: &Section<'_>, criterion: &Criterion) {
     let (key, value) = match criterion.bound {
         Bound::AtLeast(value) => ("at_least", value),
@@ -137,6 +160,14 @@ fn check_range(section: &Section<'_>, criterion: &Criterion) {
         if value < 0.0 {
             let message = format!("`{}` is never below 0", criterion.metric);
             let help = "write the largest error allowed, in the unit of the label";
+            section.refuse("threshold-outside", key, message, "out of range", help);
+        }
+        return;
+    }
+    if RATIOS.contains(&criterion.metric.as_str()) {
+        if value < 0.0 {
+            let message = format!("`{}` is never below 0", criterion.metric);
+            let help = "write a ratio: 1 is the clean model, 2 is twice as much";
             section.refuse("threshold-outside", key, message, "out of range", help);
         }
         return;
@@ -167,7 +198,7 @@ pub(super) fn is_error(metric: &str) -> bool {
 
 const QUANTILE_ERROR: &str = "quantile_error";
 /// Metrics that a criterion can name.
-pub(super) const METRICS: [&str; 10] = [
+pub(super) const METRICS: [&str; 16] = [
     "accuracy",
     "balanced_accuracy",
     "auc",
@@ -178,8 +209,36 @@ pub(super) const METRICS: [&str; 10] = [
     QUANTILE_ERROR,
     "robust_accuracy",
     "robust_recall",
+    ACCURACY_UNDER_FAULT,
+    FLIPS_UNDER_FAULT,
+    RELATIVE_ERROR,
+    CORRUPTION_ERROR,
+    SILENT_CORRUPTION,
+    LATENCY_RATIO,
 ];
-const KEYS: [&str; 12] = [
+/// Metrics of one severity of a fault.
+const SEVERITY_METRICS: [&str; 4] =
+    [ACCURACY_UNDER_FAULT, FLIPS_UNDER_FAULT, RELATIVE_ERROR, SILENT_CORRUPTION];
+/// Metrics that are measured under a fault.
+const FAULT_METRICS: [&str; 6] = [
+    ACCURACY_UNDER_FAULT,
+    FLIPS_UNDER_FAULT,
+    RELATIVE_ERROR,
+    CORRUPTION_ERROR,
+    SILENT_CORRUPTION,
+    LATENCY_RATIO,
+];
+/// Ratios, without an upper end.
+const RATIOS: [&str; 3] = [RELATIVE_ERROR, CORRUPTION_ERROR, LATENCY_RATIO];
+const ACCURACY_UNDER_FAULT: &str = "accuracy_under_fault";
+const FLIPS_UNDER_FAULT: &str = "decision_flips_under_fault";
+const RELATIVE_ERROR: &str = "relative_error_under_fault";
+const CORRUPTION_ERROR: &str = "corruption_error";
+const SILENT_CORRUPTION: &str = "silent_corruption";
+const LATENCY_RATIO: &str = "latency_ratio";
+const KEYS: [&str; 14] = [
+    "fault",
+    "severity",
     "quantile",
     "metric",
     "model",

@@ -7,7 +7,9 @@ use toml_edit::Document;
 
 use super::diagnostic::{Diagnostic, Spans, suggest};
 use super::reader::{Reader, Section};
-use super::{System, Use, check, constraints, criteria, data, features, models, people, threats};
+use super::{
+    System, Use, check, constraints, criteria, data, faults, features, models, people, threats,
+};
 
 /// The format tag of a declaration.
 pub const FORMAT: &str = "proofmark.system/1";
@@ -46,6 +48,7 @@ fn read(root: &Section<'_>) -> System {
         "features",
         "models",
         "threats",
+        "faults",
         "criteria",
         "declared",
         "people",
@@ -71,6 +74,7 @@ fn read(root: &Section<'_>) -> System {
         features: root.sections("features").iter().map(features::read).collect(),
         models: root.sections("models").iter().map(models::read).collect(),
         threats: root.sections("threats").iter().map(threats::read).collect(),
+        faults: root.sections("faults").iter().map(faults::read).collect(),
         criteria: root.sections("criteria").iter().map(criteria::read).collect(),
         declared: root.sections("declared").iter().filter_map(criteria::read_declared).collect(),
         people: root.sections("people").iter().map(people::read_person).collect(),

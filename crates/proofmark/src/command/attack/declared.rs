@@ -67,6 +67,7 @@ pub fn project(args: &Asked<'_>) -> Outcome<(Project, Vec<String>)> {
         features,
         models: vec![model_asset(args, &classes, range, number)?],
         threats: vec![threat(args, number)?],
+        faults: Vec::new(),
         criteria: Vec::new(),
         declared: std::collections::BTreeMap::new(),
         people: Vec::new(),

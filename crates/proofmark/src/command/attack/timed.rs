@@ -13,15 +13,8 @@ pub fn assess(request: &Request<'_>, ctx: &Ctx<'_>) -> Result<(Assessment, Strin
     let rows: Vec<usize> = (0..request.case.oracle.rows()).collect();
     let start = Instant::now();
     let done = Default::default();
-    let records = harness::run(
-        request.case,
-        request.suite,
-        request.eps,
-        &rows,
-        &done,
-        ctx,
-        &mut |_| {},
-    )?;
+    let records =
+        harness::run(request.case, request.suite, request.eps, &rows, &done, ctx, &mut |_| {})?;
     let attacked = start.elapsed();
     let assessed = evasion::conclude(request, records, ctx)?;
     let checked = start.elapsed() - attacked;
