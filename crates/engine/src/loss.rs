@@ -12,10 +12,13 @@ use crate::pipeline::{Answer, LossKind};
 use crate::reference::RunError;
 use crate::value::{DType, Inputs};
 
+mod ratio;
 mod single;
 
 /// Name of the input that holds the labels, `(rows, classes)`, one 1 per row.
 pub const ONEHOT: &str = "proofmark:onehot";
+/// Name of the input that holds the classes to be reached, like [`ONEHOT`].
+pub const TARGET: &str = "proofmark:target";
 /// Name of the output that holds the loss per row.
 pub const LOSS: &str = "proofmark:loss";
 
@@ -134,11 +137,12 @@ pub(crate) fn fused(
     let mut shapes: Shapes = autodiff::probe(core, inputs)?;
     let mut graph = autodiff::settle(core, &mut shapes);
     let (width, classes) = (spec.width, spec.classes);
-    graph.inputs.push(ValueInfo {
-        name: ONEHOT.to_string(),
+    let chosen = [Some(ONEHOT), spec.kind.toward().then_some(TARGET)];
+    graph.inputs.extend(chosen.into_iter().flatten().map(|name| ValueInfo {
+        name: name.to_string(),
         dtype: Some(DType::F32),
         shape: Some(vec![Dim::Fixed(width), Dim::Fixed(classes)]),
-    });
+    }));
     let mut b = Builder::new(graph, shapes);
     b.stretch = spec.stretch;
     let logits = Logits { b: &mut b, width, classes }.of(spec.tap)?;
@@ -146,6 +150,9 @@ pub(crate) fn fused(
         LossKind::CrossEntropy => entropy(&mut b, &logits),
         LossKind::Margin => margin(&mut b, &logits, spec),
         LossKind::Logit => (own_logit(&mut b, &logits), ONEHOT.to_string()),
+        LossKind::Toward => ratio::toward(&mut b, &logits),
+        LossKind::Ratio => ratio::away(&mut b, &logits, spec),
+        LossKind::RatioToward => ratio::ratio_toward(&mut b, &logits, spec),
     };
     b.reserve(&cotangent);
     b.output(LOSS, &loss, DType::F32, &[width]);
@@ -252,9 +259,14 @@ fn margin(b: &mut Builder, logits: &str, spec: &Spec) -> (String, String) {
 
 /// `z_y`. A product with the labels would turn an infinite rival into not-a-number.
 fn own_logit(b: &mut Builder, logits: &str) -> String {
+    picked(b, logits, ONEHOT)
+}
+
+/// The logit that a one-hot matrix points at, per row.
+fn picked(b: &mut Builder, logits: &str, onehot: &str) -> String {
     let (half, zero) = (b.scalar(0.5), b.scalar(0.0));
-    let is_label = b.op("Greater", &[ONEHOT, &half]);
-    let own = b.op("Where", &[&is_label, logits, &zero]);
+    let is_it = b.op("Greater", &[onehot, &half]);
+    let own = b.op("Where", &[&is_it, logits, &zero]);
     sum_columns(b, "ReduceSum", &own)
 }
 

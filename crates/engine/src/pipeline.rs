@@ -61,6 +61,31 @@ pub enum LossKind {
     /// Increased, it moves towards the label, against the other two losses: label the class that
     /// is to be reached or explained.
     Logit,
+    /// `z_t - z_y`, toward a target class `t` of each row's own.
+    Toward,
+    /// Difference of logits ratio (Croce and Hein 2020, eq. 5):
+    /// `-(z_y - max_{j != y} z_j) / (z_(1) - z_(3))`, the greatest logits first. Three classes.
+    Ratio,
+    /// The same toward a target class (eq. 6):
+    /// `-(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2)`. Four classes.
+    RatioToward,
+}
+
+impl LossKind {
+    /// Whether it pulls toward a target class.
+    pub fn toward(self) -> bool {
+        matches!(self, Self::Toward | Self::RatioToward)
+    }
+
+    /// Fewest classes that it is defined for.
+    pub fn classes_min(self) -> usize {
+        match self {
+            Self::RatioToward => 4,
+            Self::Ratio => 3,
+            Self::Toward => 2,
+            Self::CrossEntropy | Self::Margin | Self::Logit => 1,
+        }
+    }
 }
 
 /// The free coordinates of an input.
@@ -138,10 +163,12 @@ pub struct Pipeline {
     tap: Result<Tap, String>,
     /// Whether the model is written for one batch size.
     fixed: bool,
-    entropy: OnceLock<Result<Ladder, String>>,
-    margin: OnceLock<Result<Ladder, String>>,
-    logit: OnceLock<Result<Ladder, String>>,
+    /// Gradient programs by loss.
+    gradients: [OnceLock<Result<Ladder, String>>; LOSSES],
 }
+
+/// Kinds of loss.
+const LOSSES: usize = LossKind::RatioToward as usize + 1;
 
 /// Whether the threads of an engine wait for work, so that a short batch gains by them.
 fn waits(kind: EngineKind) -> bool {
@@ -186,9 +213,7 @@ impl Pipeline {
             bound,
             tap,
             fixed,
-            entropy: OnceLock::new(),
-            margin: OnceLock::new(),
-            logit: OnceLock::new(),
+            gradients: Default::default(),
         })
     }
 
@@ -304,17 +329,27 @@ impl Pipeline {
         loss: LossKind,
         threads: usize,
     ) -> Result<LossGrad, EngineError> {
+        self.loss_grad_toward(rows, x, labels, &[], loss, threads)
+    }
+
+    /// [`Pipeline::loss_grad_on`] for every loss; `targets[i]` is the class that row `i` is pulled
+    /// toward, empty for losses without one.
+    ///
+    /// # Errors
+    /// As [`Pipeline::loss_grad`], and where the loss is not defined for so few classes.
+    pub fn loss_grad_toward(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        targets: &[usize],
+        loss: LossKind,
+        threads: usize,
+    ) -> Result<LossGrad, EngineError> {
         let programs = self.programs(loss).map_err(EngineError::Request)?;
         self.bound.check(rows, x)?;
-        if labels.len() != rows.len() {
-            return Err(request("as many labels as rows are needed"));
-        }
-        if let Some(label) = labels.iter().find(|&&y| y >= self.options.classes) {
-            return Err(EngineError::Request(format!(
-                "label {label} is outside the {} classes",
-                self.options.classes
-            )));
-        }
+        self.check_classes(labels, rows.len())?;
+        self.check_classes(targets, if loss.toward() { rows.len() } else { 0 })?;
         let names = self.gradient_outputs();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let build =
@@ -326,6 +361,10 @@ impl Pipeline {
             let mut inputs = self.bound.inputs(rows, x, width)?;
             let onehot = self.onehot(&labels[piece.range.clone()], width)?;
             inputs.insert(loss::ONEHOT.to_string(), onehot);
+            if loss.toward() {
+                let target = self.onehot(&targets[piece.range.clone()], width)?;
+                inputs.insert(loss::TARGET.to_string(), target);
+            }
             let mut values = programs.at(piece).run(&inputs, &names)?;
             if values.len() < 2 {
                 return Err(request("the gradient graph gave no result"));
@@ -347,6 +386,19 @@ impl Pipeline {
         Ok(all)
     }
 
+    fn check_classes(&self, of_rows: &[usize], rows: usize) -> Result<(), EngineError> {
+        if of_rows.len() != rows {
+            return Err(request("as many labels as rows are needed"));
+        }
+        let classes = self.options.classes;
+        match of_rows.iter().find(|&&y| y >= classes) {
+            Some(label) => Err(EngineError::Request(format!(
+                "label {label} is outside the {classes} classes"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn gradient_outputs(&self) -> Vec<String> {
         let grads = self.bound.free.iter().map(|f| format!("grad:{}", f.input));
         [self.output.clone(), loss::LOSS.to_string()].into_iter().chain(grads).collect()
@@ -354,17 +406,12 @@ impl Pipeline {
 
     /// The compiled gradient programs, built at their first use.
     fn programs(&self, kind: LossKind) -> Result<&Ladder, String> {
-        let cell = match kind {
-            LossKind::CrossEntropy => &self.entropy,
-            LossKind::Margin => &self.margin,
-            LossKind::Logit => &self.logit,
-        };
         let build = || {
             let graph = self.gradient_graph(kind, self.kind, self.options.width)?;
             let wide = compile_made(&graph, self.kind, 1).map_err(|e| e.to_string())?;
             Ok(Ladder::new(wide, (self.options.width, self.fixed), &graph, waits(self.kind)))
         };
-        cell.get_or_init(build).as_ref().map_err(String::clone)
+        self.gradients[kind as usize].get_or_init(build).as_ref().map_err(String::clone)
     }
 
     /// A gradient program of another width or on more threads, where it gives the bits of the
@@ -381,6 +428,11 @@ impl Pipeline {
         let label = |range: &std::ops::Range<usize>, inputs: &mut Inputs| {
             let labels: Vec<usize> = range.clone().map(|i| i % self.options.classes).collect();
             inputs.insert(loss::ONEHOT.to_string(), self.onehot(&labels, labels.len()).ok()?);
+            if kind.toward() {
+                let next: Vec<usize> =
+                    labels.iter().map(|y| (y + 1) % self.options.classes).collect();
+                inputs.insert(loss::TARGET.to_string(), self.onehot(&next, next.len()).ok()?);
+            }
             Some(())
         };
         let (wide, narrow) = ((wide, self.options.width), (program.as_ref(), width));
@@ -399,6 +451,10 @@ impl Pipeline {
         width: usize,
     ) -> Result<Graph, String> {
         let tap = self.tap.as_ref().map_err(String::clone)?;
+        let (has, least) = (self.options.classes, kind.classes_min());
+        if has < least {
+            return Err(format!("the loss needs {least} classes, the model has {has}"));
+        }
         let rows: Vec<usize> = vec![0; width];
         let clean = self.clean(0).repeat(width);
         let inputs = self.bound.inputs(&rows, &clean, width).map_err(|e| e.to_string())?;

@@ -14,10 +14,12 @@ mod apgd;
 pub mod assessment;
 pub mod comparison;
 mod coordinate;
+mod fab;
 mod fgsm;
 mod hopskipjump;
 mod noise;
 pub mod profile;
+mod square;
 pub mod suite;
 
 /// What an attack must be able to ask for.
@@ -89,6 +91,16 @@ pub trait Attack: Send + Sync {
     fn harder(&self) -> Option<Box<dyn Attack>> {
         None
     }
+    /// Share of the rows of a linear model, of those that a perturbation of 0.8 times the budget
+    /// turns, that it turns at the least: what its kind promises. The conformance suite holds it
+    /// to that.
+    fn promise(&self) -> f64 {
+        match self.rank() {
+            Rank::Noise => 0.0,
+            Rank::OneStep | Rank::Iterative => 1.0,
+            Rank::BlackBox => 0.8,
+        }
+    }
     /// Proposes candidates for every open seat.
     ///
     /// # Errors
@@ -107,6 +119,8 @@ pub struct Settings {
     pub restarts: usize,
     /// Largest number of queries per row of a black-box attack.
     pub queries: usize,
+    /// Other classes that a targeted attack tries, the greatest clean scores first.
+    pub targets: usize,
 }
 
 /// An attack by name.
@@ -125,11 +139,18 @@ pub const REGISTRY: &[Entry] = &[
     Entry { id: "fgsm-down", build: |_| Box::new(fgsm::Fgsm::on(Loss::Down)) },
     Entry { id: "apgd-ce", build: |s| Box::new(apgd::Apgd::cross_entropy(s)) },
     Entry { id: "apgd-margin", build: |s| Box::new(apgd::Apgd::margin(s)) },
+    Entry { id: "apgd-dlr", build: |s| Box::new(apgd::Apgd::ratio(s)) },
+    Entry { id: "apgd-t", build: |s| Box::new(apgd::Apgd::targeted(s)) },
+    Entry { id: "fab", build: |s| Box::new(fab::Fab::untargeted(s)) },
+    Entry { id: "fab-t", build: |s| Box::new(fab::Fab::targeted(s)) },
+    Entry { id: "square", build: |s| Box::new(square::Square::new(s)) },
     Entry { id: "apgd-up", build: |s| Box::new(apgd::Apgd::push(Loss::Up, s)) },
     Entry { id: "apgd-down", build: |s| Box::new(apgd::Apgd::push(Loss::Down, s)) },
     Entry { id: "coordinate", build: |s| Box::new(coordinate::Coordinate::new(s)) },
     Entry { id: "hopskipjump", build: |s| Box::new(hopskipjump::HopSkipJump::new(s)) },
 ];
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod tests;

@@ -12,10 +12,40 @@ pub enum Loss {
     /// for two classes and cut-off `t` on class `c`, `z_c - z_other` is compared with
     /// `ln(t / (1 - t))`. Positive exactly when the decision has left `y`.
     Margin,
+    /// `z_t - z_y`, toward a class `t` of each row's own.
+    Toward,
+    /// Difference of logits ratio, away from the label: unchanged when all logits are scaled or
+    /// shifted. At least three classes.
+    Ratio,
+    /// Difference of logits ratio toward a class of each row's own. At least four classes.
+    RatioToward,
     /// The number that the target answers with, pushed up.
     Up,
     /// The number, negated: pushed down.
     Down,
+}
+
+/// How the coordinates of an image lie: channels, height and width, flattened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Channels.
+    pub channels: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Columns of pixels.
+    pub width: usize,
+    /// Whether the channel is the innermost axis.
+    pub channels_last: bool,
+}
+
+impl Picture {
+    /// Coordinate of a pixel in a channel.
+    pub fn at(&self, channel: usize, y: usize, x: usize) -> usize {
+        match self.channels_last {
+            true => (y * self.width + x) * self.channels + channel,
+            false => (channel * self.height + y) * self.width + x,
+        }
+    }
 }
 
 /// Answer to a gradient query; one entry per asked row.
@@ -65,6 +95,24 @@ pub trait Oracle: Send + Sync {
         labels: &[usize],
         loss: Loss,
     ) -> Result<LossGrad, OracleError>;
+    /// As [`Oracle::loss_grad`], for the losses toward a class: `targets[i]` is that of row `i`.
+    ///
+    /// # Errors
+    /// Where [`Oracle::pushes`] refuses the loss; the target failed.
+    fn loss_grad_toward(
+        &self,
+        _rows: &[usize],
+        _x: &[f32],
+        _labels: &[usize],
+        _targets: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
+        Err(OracleError { reason: format!("no loss {loss:?} here; please report this") })
+    }
+    /// Where the coordinates are the pixels of an image: how they lie.
+    fn picture(&self) -> Option<Picture> {
+        None
+    }
     /// Whether this loss has a meaning here, else why not: classes are left, numbers are pushed.
     ///
     /// # Errors
@@ -72,6 +120,9 @@ pub trait Oracle: Send + Sync {
     fn pushes(&self, loss: Loss) -> Result<(), String> {
         match loss {
             Loss::CrossEntropy | Loss::Margin => Ok(()),
+            Loss::Toward | Loss::Ratio | Loss::RatioToward => {
+                Err("this target gives no loss on single logits".into())
+            }
             Loss::Up | Loss::Down => Err("the model decides; it has no number to push".into()),
         }
     }

@@ -19,7 +19,7 @@ use proofmark_schema::system::{self, Goal, Layout, ModelAsset, OutputKind, Scale
 use crate::criterion::Criterion;
 use crate::decision::{Decision, Rule};
 use crate::facts::Group;
-use crate::oracle::{Loss, LossGrad, Oracle, OracleError};
+use crate::oracle::{Loss, LossGrad, Oracle, OracleError, Picture};
 use crate::space::{Column, Deployed, Space, SpaceError};
 
 mod readings;
@@ -34,6 +34,7 @@ pub struct Target {
     kind: OutputKind,
     rows: usize,
     names: Vec<String>,
+    picture: Option<Picture>,
     threads: usize,
 }
 
@@ -133,7 +134,11 @@ impl Target {
             return Err(TargetError::Unreached { declared, reach: pipeline.dims() });
         }
         let (kind, threads) = (asset.output.kind, options.threads.max(1));
-        Ok(Self { pipeline, columns, kind, rows: binding.n, names, threads })
+        let picture = match &binding.free {
+            Free::Image(image) => Some(picture(image)),
+            Free::Columns(_) => None,
+        };
+        Ok(Self { pipeline, columns, kind, rows: binding.n, names, picture, threads })
     }
 
     /// Names of the free coordinates, in order; empty when nothing is mutable.
@@ -213,7 +218,20 @@ impl Oracle for Target {
         labels: &[usize],
         loss: Loss,
     ) -> Result<LossGrad, OracleError> {
-        self.loss_grad_on(rows, x, labels, loss, self.threads)
+        self.loss_grad_on(rows, x, (labels, &[]), loss, self.threads)
+    }
+    fn loss_grad_toward(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        targets: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
+        self.loss_grad_on(rows, x, (labels, targets), loss, self.threads)
+    }
+    fn picture(&self) -> Option<Picture> {
+        self.picture
     }
     fn threads(&self) -> usize {
         self.threads
@@ -226,7 +244,7 @@ impl Oracle for Target {
         match (pushed, self.kind == OutputKind::Value) {
             (true, false) => Err("the model decides; it has no number to push".into()),
             (false, true) => Err("the answer is a number: it is pushed up or down instead".into()),
-            _ => Ok(()),
+            _ => self.loss_kind(loss).and_then(|kind| self.enough_classes(kind)),
         }
     }
 }
@@ -242,25 +260,41 @@ impl Target {
         Ok(self.by_class(scores))
     }
 
+    fn loss_kind(&self, loss: Loss) -> Result<LossKind, String> {
+        Ok(match loss {
+            Loss::CrossEntropy => LossKind::CrossEntropy,
+            Loss::Margin => LossKind::Margin,
+            Loss::Toward => LossKind::Toward,
+            Loss::Ratio => LossKind::Ratio,
+            Loss::RatioToward => LossKind::RatioToward,
+            // Of one column the "logit of the label" is the column itself.
+            Loss::Up | Loss::Down if self.kind == OutputKind::Value => LossKind::Logit,
+            Loss::Up | Loss::Down => return Err("the model decides; it has no number".into()),
+        })
+    }
+
+    fn enough_classes(&self, kind: LossKind) -> Result<(), String> {
+        let (has, least) = (self.columns.len(), kind.classes_min());
+        match has >= least {
+            true => Ok(()),
+            false => Err(format!("its loss needs {least} classes, the model has {has}")),
+        }
+    }
+
     fn loss_grad_on(
         &self,
         rows: &[usize],
         x: &[f32],
-        labels: &[usize],
+        (labels, targets): (&[usize], &[usize]),
         loss: Loss,
         threads: usize,
     ) -> Result<LossGrad, OracleError> {
-        let labels: Vec<usize> = labels.iter().map(|&l| self.columns[l]).collect();
-        let kind = match loss {
-            Loss::CrossEntropy => LossKind::CrossEntropy,
-            Loss::Margin => LossKind::Margin,
-            // Of one column the "logit of the label" is the column itself.
-            Loss::Up | Loss::Down => {
-                self.pushes(loss).map_err(|reason| OracleError { reason })?;
-                LossKind::Logit
-            }
+        let by_column = |classes: &[usize]| -> Vec<usize> {
+            classes.iter().map(|&c| self.columns[c]).collect()
         };
-        let answer = self.pipeline.loss_grad_on(rows, x, &labels, kind, threads);
+        let (labels, targets) = (by_column(labels), by_column(targets));
+        let kind = self.loss_kind(loss).map_err(|reason| OracleError { reason })?;
+        let answer = self.pipeline.loss_grad_toward(rows, x, &labels, &targets, kind, threads);
         let mut answer = answer.map_err(failed)?;
         if loss == Loss::Down {
             answer.loss.iter_mut().chain(&mut answer.grad).for_each(|v| *v = -*v);
@@ -299,7 +333,20 @@ impl Oracle for Alone<'_> {
         labels: &[usize],
         loss: Loss,
     ) -> Result<LossGrad, OracleError> {
-        self.0.loss_grad_on(rows, x, labels, loss, 1)
+        self.0.loss_grad_on(rows, x, (labels, &[]), loss, 1)
+    }
+    fn loss_grad_toward(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        targets: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
+        self.0.loss_grad_on(rows, x, (labels, targets), loss, 1)
+    }
+    fn picture(&self) -> Option<Picture> {
+        self.0.picture
     }
     fn pushes(&self, loss: Loss) -> Result<(), String> {
         self.0.pushes(loss)
@@ -491,6 +538,11 @@ fn numbers(binding: &Binding) -> Vec<FreeInput> {
     let numeric =
         binding.inputs.iter().filter(|i| matches!(i.data, BoundData::F32(_) | BoundData::F64(_)));
     numeric.map(|i| FreeInput { input: i.name.clone(), columns: None }).collect()
+}
+
+fn picture(image: &FreeImage) -> Picture {
+    let [channels, height, width] = image.shape;
+    Picture { channels, height, width, channels_last: image.layout == Layout::Nhwc }
 }
 
 /// Channel of a flattened pixel in the axis order of the input.

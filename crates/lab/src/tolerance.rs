@@ -194,7 +194,10 @@ impl Oracle for Banded<'_> {
     }
     fn pushes(&self, loss: Loss) -> Result<(), String> {
         match (loss, self.bands.direction) {
-            (Loss::CrossEntropy | Loss::Margin, _) => {
+            (
+                Loss::CrossEntropy | Loss::Margin | Loss::Toward | Loss::Ratio | Loss::RatioToward,
+                _,
+            ) => {
                 Err("the answer is a number: it is pushed up or down instead".into())
             }
             (Loss::Up, Direction::Down) => Err("the goal is downward".into()),

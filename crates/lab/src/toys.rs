@@ -8,7 +8,7 @@ use crate::criterion::Criterion;
 use crate::ctx::{Ctx, Silent};
 use crate::decision::{Decision, Rule};
 use crate::harness::Case;
-use crate::oracle::{Loss, LossGrad, Oracle, OracleError};
+use crate::oracle::{Loss, LossGrad, Oracle, OracleError, Picture};
 use crate::space::{Column, Deployed, Space};
 use crate::stream::Stream;
 
@@ -34,13 +34,15 @@ pub struct Toy {
     pub classes: usize,
     pub decision: Decision,
     pub manner: Manner,
+    pub picture: Option<Picture>,
     pub calls: AtomicU64,
 }
 
 impl Toy {
     pub fn new(data: Vec<Vec<f32>>, classes: usize, logits: Logits) -> Self {
         let decision = Decision::argmax(OutputKind::Logit);
-        Self { data, logits, classes, decision, manner: Manner::Plain, calls: AtomicU64::new(0) }
+        let (manner, calls) = (Manner::Plain, AtomicU64::new(0));
+        Self { data, logits, classes, decision, manner, picture: None, calls }
     }
 
     pub fn manner(mut self, manner: Manner) -> Self {
@@ -65,12 +67,40 @@ impl Toy {
         .collect()
     }
 
-    fn loss(&self, z: &[f64], jacobian: &[Vec<f64>], y: usize, loss: Loss) -> (f64, Vec<f64>) {
+    fn loss(
+        &self,
+        z: &[f64],
+        jacobian: &[Vec<f64>],
+        (y, t): (usize, usize),
+        loss: Loss,
+    ) -> (f64, Vec<f64>) {
         let dims = self.data[0].len();
+        // A sum of logits with weights, and its slope.
+        let mix = |parts: &[(usize, f64)]| -> (f64, Vec<f64>) {
+            let value = parts.iter().map(|&(c, w)| w * z[c]).sum();
+            let slope = |i: usize| parts.iter().map(|&(c, w)| w * jacobian[c][i]).sum();
+            (value, (0..dims).map(slope).collect())
+        };
+        let mut ranks: Vec<usize> = (0..z.len()).collect();
+        ranks.sort_by(|&a, &b| z[b].total_cmp(&z[a]));
+        let ratio = |over: (f64, Vec<f64>), under: (f64, Vec<f64>)| {
+            let value = over.0 / (under.0 + 1e-12);
+            let each = over.1.iter().zip(&under.1);
+            (value, each.map(|(a, b)| (a - value * b) / (under.0 + 1e-12)).collect())
+        };
         match loss {
             Loss::Up | Loss::Down => {
                 let side = if loss == Loss::Up { 1.0 } else { -1.0 };
                 (side * z[0], jacobian[0].iter().map(|g| side * g).collect())
+            }
+            Loss::Toward => mix(&[(t, 1.0), (y, -1.0)]),
+            Loss::Ratio => {
+                let rival = ranks[usize::from(ranks[0] == y)];
+                ratio(mix(&[(rival, 1.0), (y, -1.0)]), mix(&[(ranks[0], 1.0), (ranks[2], -1.0)]))
+            }
+            Loss::RatioToward => {
+                let under = [(ranks[0], 1.0), (ranks[2], -0.5), (ranks[3], -0.5)];
+                ratio(mix(&[(t, 1.0), (y, -1.0)]), mix(&under))
             }
             Loss::CrossEntropy => {
                 let narrow: Vec<f32> = z.iter().map(|&v| v as f32).collect();
@@ -129,6 +159,14 @@ impl Oracle for Toy {
     }
     fn pushes(&self, loss: Loss) -> Result<(), String> {
         let number = self.decision.rule == Rule::Value;
+        let least = match loss {
+            Loss::RatioToward => 4,
+            Loss::Ratio => 3,
+            _ => 0,
+        };
+        if self.classes < least {
+            return Err(format!("its loss needs {least} classes"));
+        }
         match matches!(loss, Loss::Up | Loss::Down) == number {
             true => Ok(()),
             false => Err("another kind of answer".into()),
@@ -147,11 +185,25 @@ impl Oracle for Toy {
         labels: &[usize],
         loss: Loss,
     ) -> Result<LossGrad, OracleError> {
+        self.loss_grad_toward(rows, x, labels, labels, loss)
+    }
+    fn picture(&self) -> Option<Picture> {
+        self.picture
+    }
+    fn loss_grad_toward(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        targets: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
         let scores = self.scores(rows, x)?;
         let mut answer = LossGrad { scores, ..LossGrad::default() };
-        for (point, &label) in x.chunks(self.dims()).zip(labels) {
+        let each = labels.iter().copied().zip(targets.iter().copied());
+        for (point, pair) in x.chunks(self.dims()).zip(each) {
             let (z, jacobian) = (self.logits)(&wide(point));
-            let (value, slope) = self.loss(&z, &jacobian, label, loss);
+            let (value, slope) = self.loss(&z, &jacobian, pair, loss);
             answer.loss.push(value as f32);
             let keep = if self.manner == Manner::Masked { 0.0 } else { 1.0 };
             answer.grad.extend(slope.iter().map(|g| (g * keep) as f32));

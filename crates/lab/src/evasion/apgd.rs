@@ -8,55 +8,95 @@
 //! twice the budget; at checkpoints that come ever closer the step is halved, and the search
 //! goes on from the best point, when fewer than 75 % of the steps since the last checkpoint
 //! raised the loss (condition 1) or neither step nor best loss changed (condition 2). On the
-//! cross-entropy, or on the margin at the declared cut-off. An iterate that crosses the
-//! decision is proposed at once; where the deployed type is rounded, the best iterate is also
-//! proposed at every checkpoint and at the end. L-inf and L2 in the unit of the budget.
+//! cross-entropy, on the margin at the declared cut-off, on the difference of logits ratio, or on
+//! that ratio toward one other class after the other, the greatest clean scores first. An iterate
+//! that crosses the decision is proposed at once; where the deployed type is rounded, the best
+//! iterate is also proposed at every checkpoint and at the end. L-inf and L2 in the unit of the
+//! budget; for L1 see [`sparse`].
 //!
 //! # Limits
 //! An upper bound: it can miss, above all where gradients are masked, and on grids so coarse
-//! that rounding undoes its steps. Not defined here for L1.
+//! that rounding undoes its steps. The ratio needs three classes, toward a class four.
 //!
 //! # Source
 //! Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of diverse
 //! parameter-free attacks" (ICML 2020), algorithm 1 and section 3; reference code
-//! fra31/auto-attack. One difference: the first checkpoint counts the step from the start
-//! point as the paper does.
+//! fra31/auto-attack. Two differences: the first checkpoint counts the step from the start
+//! point as the paper does, and L2 is projected onto ball and box exactly, where the code scales
+//! and then clamps. L1: Croce and Hein, "Mind the box" (ICML 2021).
 
 use proofmark_schema::system::Norm;
 
 use super::fgsm::steepest;
 use super::noise::displacement;
 use super::{Attack, Needs, Rank, Settings};
-use crate::harness::{Arena, ArenaError, Reach};
+use crate::harness::{Arena, ArenaError, Reach, Slopes};
 use crate::oracle::Loss;
 use crate::space::Cell;
 use crate::stream::Stream;
+
+mod sparse;
 
 /// Auto-PGD on one loss.
 pub(super) struct Apgd {
     loss: Loss,
     steps: usize,
     restarts: usize,
+    /// Other classes to pull toward, for losses toward a class.
+    targets: usize,
 }
 
 impl Apgd {
     pub(super) fn cross_entropy(settings: Settings) -> Self {
-        Self { loss: Loss::CrossEntropy, steps: settings.steps, restarts: settings.restarts }
+        Self::push(Loss::CrossEntropy, settings)
     }
 
-    /// On the number that a regression answers with.
+    /// On a given loss, e.g. the number that a regression answers with.
     pub(super) fn push(loss: Loss, settings: Settings) -> Self {
-        Self { loss, steps: settings.steps, restarts: settings.restarts }
+        let Settings { steps, restarts, targets, .. } = settings;
+        Self { loss, steps, restarts, targets }
     }
 
     pub(super) fn margin(settings: Settings) -> Self {
-        Self { loss: Loss::Margin, steps: settings.steps, restarts: settings.restarts }
+        Self::push(Loss::Margin, settings)
+    }
+
+    /// On the difference of logits ratio.
+    pub(super) fn ratio(settings: Settings) -> Self {
+        Self::push(Loss::Ratio, settings)
+    }
+
+    /// On the difference of logits ratio toward one class after the other.
+    pub(super) fn targeted(settings: Settings) -> Self {
+        Self::push(Loss::RatioToward, settings)
+    }
+
+    fn is_targeted(&self) -> bool {
+        self.loss == Loss::RatioToward
+    }
+
+    /// The class that a seat is pulled toward in the `rank`-th round; `None` where it has no
+    /// further one.
+    fn target(&self, arena: &Arena<'_>, seat: usize, rank: usize) -> Option<usize> {
+        match self.is_targeted() {
+            true => arena.targets(seat, self.targets).get(rank).copied(),
+            false => Some(arena.label(seat)),
+        }
     }
 
     /// One restart of every open seat.
-    fn climb(&self, arena: &mut Arena<'_>, streams: &mut [Stream]) -> Result<(), ArenaError> {
-        let mut climbers: Vec<Climber> =
-            arena.open().into_iter().map(|s| Climber::start(arena, s, &mut streams[s])).collect();
+    fn climb(
+        &self,
+        arena: &mut Arena<'_>,
+        streams: &mut [Stream],
+        rank: usize,
+    ) -> Result<(), ArenaError> {
+        let mut climbers: Vec<Climber> = Vec::new();
+        for seat in arena.open() {
+            if let Some(target) = self.target(arena, seat, rank) {
+                climbers.push(Climber::start(arena, seat, target, &mut streams[seat]));
+            }
+        }
         self.look(arena, &mut climbers, None)?;
         let mut checkpoint = Checkpoint::first(self.steps);
         for step in 0..self.steps {
@@ -98,7 +138,8 @@ impl Apgd {
         }
         let mut points = Vec::with_capacity(seats.len() * arena.dims());
         climbers.iter().for_each(|c| points.extend_from_slice(&c.x));
-        let slopes = arena.slopes(&seats, &points, self.loss)?;
+        let targets: Vec<usize> = climbers.iter().map(|c| c.target).collect();
+        let slopes = self.slopes(arena, &seats, &targets, &points)?;
         let grads = slopes.grad.chunks(arena.dims());
         for ((climber, &loss), grad) in climbers.iter_mut().zip(&slopes.loss).zip(grads) {
             climber.note(loss, grad, step.is_none());
@@ -110,6 +151,19 @@ impl Apgd {
         }
         arena.ask(&crossed, &proposals, Reach::Ball)?;
         Ok(())
+    }
+
+    fn slopes(
+        &self,
+        arena: &mut Arena<'_>,
+        seats: &[usize],
+        targets: &[usize],
+        points: &[f32],
+    ) -> Result<Slopes, ArenaError> {
+        match self.is_targeted() {
+            true => arena.slopes_toward(seats, points, targets, self.loss),
+            false => arena.slopes(seats, points, self.loss),
+        }
     }
 
     /// On a rounded space the best iterate may cross only once rounded, so it is asked.
@@ -128,7 +182,9 @@ impl Attack for Apgd {
     fn id(&self) -> &'static str {
         match self.loss {
             Loss::CrossEntropy => "apgd-ce",
-            Loss::Margin => "apgd-margin",
+            Loss::Ratio => "apgd-dlr",
+            Loss::RatioToward => "apgd-t",
+            Loss::Margin | Loss::Toward => "apgd-margin",
             Loss::Up => "apgd-up",
             Loss::Down => "apgd-down",
         }
@@ -140,7 +196,7 @@ impl Attack for Apgd {
         Needs::Gradient
     }
     fn norms(&self) -> &'static [Norm] {
-        &[Norm::Linf, Norm::L2]
+        &[Norm::Linf, Norm::L2, Norm::L1]
     }
     fn loss(&self) -> Option<Loss> {
         Some(self.loss)
@@ -149,17 +205,29 @@ impl Attack for Apgd {
         Rank::Iterative
     }
     fn settings(&self) -> String {
-        format!("{} steps, {} restart(s)", self.steps, self.restarts)
+        let toward = match self.is_targeted() {
+            true => format!(", toward at most {} classes", self.targets),
+            false => String::new(),
+        };
+        format!("{} steps, {} restart(s){toward}", self.steps, self.restarts)
     }
     fn harder(&self) -> Option<Box<dyn Attack>> {
-        let (steps, restarts) = (self.steps * 2, self.restarts * 2);
-        Some(Box::new(Self { loss: self.loss, steps, restarts }))
+        // A round for each class is many restarts already.
+        let restarts = if self.is_targeted() { self.restarts } else { self.restarts * 2 };
+        let steps = self.steps * 2;
+        Some(Box::new(Self { steps, restarts, ..*self }))
     }
 
     fn run(&self, arena: &mut Arena<'_>) -> Result<(), ArenaError> {
         let mut streams: Vec<Stream> = (0..arena.len()).map(|s| arena.stream(s)).collect();
-        for _ in 0..self.restarts {
-            self.climb(arena, &mut streams)?;
+        let rounds = if self.is_targeted() { self.targets } else { 1 };
+        for rank in 0..rounds.min(arena.classes()) {
+            for _ in 0..self.restarts {
+                match arena.norm() {
+                    Norm::L1 => sparse::climb(self, arena, &mut streams, rank)?,
+                    Norm::Linf | Norm::L2 => self.climb(arena, &mut streams, rank)?,
+                }
+            }
         }
         Ok(())
     }
@@ -168,6 +236,7 @@ impl Attack for Apgd {
 /// State of one row.
 struct Climber {
     seat: usize,
+    target: usize,
     /// What the budget leaves, for L-inf.
     cell: Option<Cell>,
     x: Vec<f32>,
@@ -187,7 +256,7 @@ struct Climber {
 }
 
 impl Climber {
-    fn start(arena: &Arena<'_>, seat: usize, stream: &mut Stream) -> Self {
+    fn start(arena: &Arena<'_>, seat: usize, target: usize, stream: &mut Stream) -> Self {
         let (space, clean, eps, norm) =
             (arena.space(), arena.clean(seat), arena.eps(), arena.norm());
         let raw = displacement(arena.dims(), eps, norm, stream, norm == Norm::L2);
@@ -200,6 +269,7 @@ impl Climber {
         let x = space.project(clean, &wished, eps, norm);
         Self {
             seat,
+            target,
             cell: (norm == Norm::Linf).then(|| space.cell(clean, eps)),
             old: x.clone(),
             best: x.clone(),

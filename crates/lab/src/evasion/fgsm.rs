@@ -37,7 +37,7 @@ impl Attack for Fgsm {
         match self.loss {
             Loss::Up => "fgsm-up",
             Loss::Down => "fgsm-down",
-            Loss::CrossEntropy | Loss::Margin => "fgsm",
+            _ => "fgsm",
         }
     }
     fn edition(&self) -> u32 {
@@ -59,7 +59,7 @@ impl Attack for Fgsm {
         match self.loss {
             Loss::Up => "one step, the answer pushed up".into(),
             Loss::Down => "one step, the answer pushed down".into(),
-            Loss::CrossEntropy | Loss::Margin => "one step, cross-entropy".into(),
+            _ => "one step, cross-entropy".into(),
         }
     }
 

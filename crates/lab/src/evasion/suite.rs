@@ -1,9 +1,16 @@
 //! Suites: which attacks run, in which order, with which settings. Data, no knobs.
 //!
-//! Owns the named suites. Must never call two- or three-class margin attacks AutoAttack.
-//! Called by the assessment and by `attack`.
+//! Owns the named suites. Must never call two- or three-class margin attacks AutoAttack, nor
+//! anything else that is not all of it. Called by the assessment and by `attack`.
+//!
+//! AutoAttack: Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of
+//! diverse parameter-free attacks" (ICML 2020), its settings as in the reference code
+//! fra31/auto-attack.
+
+use proofmark_schema::system::{Access, Norm};
 
 use super::{Attack, REGISTRY, Settings};
+use crate::criterion::Criterion;
 use crate::harness::Case;
 use crate::oracle::Loss;
 
@@ -32,6 +39,14 @@ pub enum SuiteError {
         name: String,
         /// Reason and what to use instead.
         reason: &'static str,
+    },
+    /// Known, but not defined for this model or threat.
+    #[error("suite `{name}` is not defined here: {reason}")]
+    Undefined {
+        /// Name.
+        name: String,
+        /// Reason and what to use instead.
+        reason: String,
     },
     /// No attack of the suite can run.
     #[error("no attack of suite `{name}` can run here: {reasons}")]
@@ -67,10 +82,14 @@ impl Suite {
     pub fn named(name: &str, case: &Case<'_>, steps: Option<usize>) -> Result<Self, SuiteError> {
         // Classes are left, numbers are pushed: one name, the attacks that fit the target.
         let numbers = case.oracle.pushes(Loss::CrossEntropy).is_err();
+        if WHOLE.contains(&name) {
+            whole(name, case, steps, numbers)?;
+        }
         let plans = if numbers { NUMBER_PLANS } else { PLANS };
-        let plan = plans.iter().find(|p| p.id == name).ok_or_else(|| refuse(name))?;
-        let gradient = case.access == proofmark_schema::system::Access::WhiteBox
-            && case.oracle.gradient().is_ok();
+        let special = if case.norm == Norm::L1 { L1_PLANS } else { &[] };
+        let mut plans = special.iter().chain(plans);
+        let plan = plans.find(|p| p.id == name).ok_or_else(|| refuse(name))?;
+        let gradient = case.access == Access::WhiteBox && case.oracle.gradient().is_ok();
         let stages = plan.stages.iter().filter(|s| !(s.without_gradient && gradient));
         let attacks: Vec<Box<dyn Attack>> = stages
             .filter_map(|stage| {
@@ -136,13 +155,48 @@ impl Suite {
     }
 }
 
+/// Whether all of AutoAttack is defined here: a part of it must not go by its name.
+fn whole(
+    name: &str,
+    case: &Case<'_>,
+    steps: Option<usize>,
+    numbers: bool,
+) -> Result<(), SuiteError> {
+    let classes = case.oracle.classes();
+    let reason = if numbers {
+        "the answer is a number; use `quick`".to_string()
+    } else if classes < CLASSES_MIN {
+        format!(
+            "its loss needs {CLASSES_MIN} classes, the model has {classes}; use `margin`, which \
+             is not AutoAttack"
+        )
+    } else if case.access != Access::WhiteBox {
+        "it needs the model file, access is black-box; use `quick`".to_string()
+    } else if let Err(why) = case.oracle.gradient().and_then(|()| {
+        [Loss::RatioToward, Loss::Toward].into_iter().try_for_each(|l| case.oracle.pushes(l))
+    }) {
+        format!("it needs gradients of logits: {why}; use `quick`")
+    } else if matches!(case.criterion, Criterion::Goal { .. }) {
+        "any wrong class counts for it; for a goal use `margin`".to_string()
+    } else if steps.is_some() {
+        "its steps are part of its name; leave them out, or use `quick`".to_string()
+    } else if case.queries_limit.is_some() {
+        "it takes its thousands of queries a row; remove the limit, or use `quick`".to_string()
+    } else if name == PLUS && case.norm == Norm::L1 {
+        "it is not published for l1; use `autoattack`".to_string()
+    } else {
+        return Ok(());
+    };
+    Err(SuiteError::Undefined { name: name.to_string(), reason })
+}
+
 /// An attack by id.
 pub fn attack(id: &str, settings: Settings) -> Option<Box<dyn Attack>> {
     REGISTRY.iter().find(|e| e.id == id).map(|e| (e.build)(settings))
 }
 
 /// Settings of `quick`; also what an ad-hoc attack starts from.
-pub const STANDARD: Settings = Settings { tries: 100, steps: 100, restarts: 1, queries: 2_000 };
+pub const STANDARD: Settings = Settings { tries: 100, steps: 100, restarts: 1, queries: 2_000, targets: 9 };
 
 const fn stage(attack: &'static str) -> Stage {
     Stage { attack, settings: STANDARD, without_gradient: false }
@@ -157,10 +211,29 @@ const SEARCH: Settings = Settings { queries: 600, ..STANDARD };
 
 const MARGIN: Settings = Settings { restarts: 5, ..STANDARD };
 
+/// The queries of AutoAttack's square attack.
+const LONG: Settings = Settings { queries: 5_000, ..STANDARD };
+
+/// L1 tries fewer classes, and more starts on the cross-entropy.
+const L1_TARGETED: Settings = Settings { targets: 5, ..STANDARD };
+
+const fn set(attack: &'static str, settings: Settings) -> Stage {
+    Stage { attack, settings, without_gradient: false }
+}
+
+const PLUS: &str = "autoattack-plus";
+
+/// Suites that run as a whole or not at all.
+const WHOLE: &[&str] = &["autoattack", PLUS];
+
+/// Classes below which the targeted ratio of logits is not defined.
+const CLASSES_MIN: usize = 4;
+
 const PLANS: &[Plan] = &[
     Plan {
         id: "quick",
-        edition: 1,
+        // 2: APGD also under l1.
+        edition: 2,
         stages: &[
             stage("noise"),
             stage("fgsm"),
@@ -174,21 +247,53 @@ const PLANS: &[Plan] = &[
     Plan {
         // For 2 and 3 classes, where the DLR loss of AutoAttack is not defined. Not AutoAttack.
         id: "margin",
-        edition: 1,
+        // 2: FAB and the square attack, APGD also under l1.
+        edition: 2,
         stages: &[
             Stage { attack: "apgd-ce", settings: MARGIN, without_gradient: false },
             Stage { attack: "apgd-margin", settings: MARGIN, without_gradient: false },
+            stage("fab-t"),
+            set("square", LONG),
             stage("coordinate"),
         ],
     },
     Plan { id: "noise", edition: 1, stages: &[stage("noise")] },
+    Plan {
+        id: "autoattack",
+        edition: 1,
+        stages: &[stage("apgd-ce"), stage("apgd-t"), stage("fab-t"), set("square", LONG)],
+    },
+    Plan {
+        id: PLUS,
+        edition: 1,
+        stages: &[
+            set("apgd-ce", MARGIN),
+            set("apgd-dlr", MARGIN),
+            set("fab", MARGIN),
+            set("square", LONG),
+            stage("apgd-t"),
+            stage("fab-t"),
+        ],
+    },
 ];
+
+/// What is published otherwise for l1.
+const L1_PLANS: &[Plan] = &[Plan {
+    id: "autoattack",
+    edition: 1,
+    stages: &[
+        set("apgd-ce", MARGIN),
+        set("apgd-t", L1_TARGETED),
+        stage("fab-t"),
+        set("square", LONG),
+    ],
+}];
 
 /// The same suites against a target that answers with a number.
 const NUMBER_PLANS: &[Plan] = &[
     Plan {
         id: "quick",
-        edition: 1,
+        edition: 2,
         stages: &[
             stage("noise"),
             stage("fgsm-up"),
@@ -201,10 +306,11 @@ const NUMBER_PLANS: &[Plan] = &[
     },
     Plan {
         id: "margin",
-        edition: 1,
+        edition: 2,
         stages: &[
             Stage { attack: "apgd-up", settings: MARGIN, without_gradient: false },
             Stage { attack: "apgd-down", settings: MARGIN, without_gradient: false },
+            set("square", LONG),
             stage("coordinate"),
         ],
     },
@@ -213,9 +319,9 @@ const NUMBER_PLANS: &[Plan] = &[
 
 fn refuse(name: &str) -> SuiteError {
     let reason = match name {
-        "autoattack" => {
-            "it needs APGD-T, FAB-T and Square; use `quick`, or `margin` for two or \
-                         three classes"
+        "autoattack-rand" => {
+            "it averages over the noise of a randomised model, and a model file that does not \
+             answer the same every time is refused by check 2; use `autoattack`"
         }
         "exact" => "it needs the exact tree search; use `quick`",
         _ => {

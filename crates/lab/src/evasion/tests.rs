@@ -204,7 +204,7 @@ fn suites_are_named_and_fit_the_access() {
     assert!(matches!(unknown("quik"), SuiteError::Unknown { .. }));
     let exact = |e: Settings| attack("apgd-ce", e).unwrap().settings();
     assert_eq!(exact(STANDARD), "100 steps, 1 restart(s)");
-    assert!(matches!(unknown("autoattack"), SuiteError::NotOffered { .. }));
+    assert!(matches!(unknown("autoattack-rand"), SuiteError::NotOffered { .. }));
     let ids: Vec<&str> = REGISTRY.iter().map(|e| (e.build)(STANDARD).id()).collect();
     assert_eq!(ids, REGISTRY.iter().map(|e| e.id).collect::<Vec<_>>());
 }

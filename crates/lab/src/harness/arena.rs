@@ -4,14 +4,15 @@
 //! answer that is not counted, nor one beyond a limit. Called by attacks; built by the harness.
 
 use proofmark_schema::attack::Signs;
-use proofmark_schema::system::{Access, Norm};
+use proofmark_schema::system::{Access, Norm, OutputKind};
 
 use super::{Case, Clean};
 use crate::constraint::Constraints;
 use crate::criterion::Criterion;
 use crate::ctx::Ctx;
+use crate::decision::{Decision, Rule};
 use crate::evasion::Attack;
-use crate::oracle::{Loss, OracleError};
+use crate::oracle::{Loss, LossGrad, OracleError, Picture};
 use crate::space::Space;
 use crate::stream::Stream;
 
@@ -321,10 +322,7 @@ impl<'a> Arena<'a> {
     /// # Errors
     /// Access is not white-box, a seat is over its limit, the target failed, the run stopped.
     pub fn slopes(&mut self, seats: &[usize], x: &[f32], loss: Loss) -> Result<Slopes, ArenaError> {
-        if self.case.access != Access::WhiteBox {
-            return Err(ArenaError::Access { attack: self.attack.id(), what: "gradients" });
-        }
-        self.admit(seats)?;
+        self.admit_slopes(seats)?;
         let pull = self.case.criterion.target().filter(|_| self.classes() > 2);
         let rows: Vec<usize> = seats.iter().map(|&s| self.seats[s].row).collect();
         let labels: Vec<usize> =
@@ -333,18 +331,72 @@ impl<'a> Arena<'a> {
         if pull.is_some() {
             answer.loss.iter_mut().chain(&mut answer.grad).for_each(|v| *v = -*v);
         }
-        let (dims, classes) = (self.dims(), self.classes());
-        let mut crossed = Vec::with_capacity(seats.len());
-        let each = answer.grad.chunks(dims).zip(answer.scores.chunks(classes)).zip(x.chunks(dims));
-        for (&seat, ((grad, scores), x)) in seats.iter().zip(each) {
-            let signs = &mut self.seats[seat].signs;
-            signs.gradients += 1;
-            signs.zero_gradients += u64::from(grad.iter().all(|&g| g == 0.0));
-            signs.non_finite_gradients += u64::from(grad.iter().any(|g| !g.is_finite()));
-            self.seats[seat].gradients += 1;
-            crossed.push(self.look(seat, x, scores));
+        Ok(self.note_slopes(seats, x, answer))
+    }
+
+    /// As [`Arena::slopes`], for the losses toward a class: `targets[i]` is that of `seats[i]`,
+    /// one of [`Arena::targets`].
+    ///
+    /// # Errors
+    /// As [`Arena::slopes`].
+    pub fn slopes_toward(
+        &mut self,
+        seats: &[usize],
+        x: &[f32],
+        targets: &[usize],
+        loss: Loss,
+    ) -> Result<Slopes, ArenaError> {
+        self.admit_slopes(seats)?;
+        let rows: Vec<usize> = seats.iter().map(|&s| self.seats[s].row).collect();
+        let labels: Vec<usize> = seats.iter().map(|&s| self.seats[s].label).collect();
+        let answer = self.case.oracle.loss_grad_toward(&rows, x, &labels, targets, loss)?;
+        Ok(self.note_slopes(seats, x, answer))
+    }
+
+    /// Classes that a seat may be pulled toward: the one of the goal, else at most `most` others,
+    /// the greatest clean score first (of equal ones the lower index).
+    pub fn targets(&self, seat: usize, most: usize) -> Vec<usize> {
+        let Seat { row, label, .. } = self.seats[seat];
+        if let Some(to) = self.case.criterion.target() {
+            return vec![to];
         }
-        Ok(Slopes { loss: answer.loss, grad: answer.grad, crossed })
+        let scores = self.clean.scores(row);
+        let mut others: Vec<usize> = (0..self.classes()).filter(|&c| c != label).collect();
+        others.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+        others.truncate(most);
+        others
+    }
+
+    /// How the coordinates lie where they are the pixels of an image.
+    pub fn picture(&self) -> Option<Picture> {
+        self.case.oracle.picture()
+    }
+
+    /// How far each point, as it stands, is from what the attacker wants: not above 0 once it is
+    /// there. One query per point, not judged: propose what has crossed.
+    ///
+    /// Of probabilities among more than one rival it is the logarithm of a ratio, the gap of the
+    /// logits behind a softmax, so that the order of points is theirs.
+    ///
+    /// # Errors
+    /// As [`Arena::scores`].
+    pub fn margins(&mut self, seats: &[usize], x: &[f32]) -> Result<Vec<f64>, ArenaError> {
+        let scores = self.scores(seats, x)?;
+        let each = seats.iter().zip(scores.chunks(self.classes()));
+        Ok(each.map(|(&seat, scores)| self.margin(scores, self.seats[seat].label)).collect())
+    }
+
+    fn margin(&self, scores: &[f32], label: usize) -> f64 {
+        let Decision { kind, rule } = self.case.decision;
+        if kind != OutputKind::Probability || rule != Rule::Argmax {
+            return self.plain_margin(scores, label);
+        }
+        let log = scores.iter().map(|p| p.max(f32::MIN_POSITIVE).ln());
+        let log: Vec<f32> = log.collect();
+        match scores.iter().any(|p| p.is_nan()) {
+            true => f64::NAN,
+            false => self.plain_margin(&log, label),
+        }
     }
 
     /// Scores at candidates as they stand (not deployed, not judged); one query per seat.
@@ -361,10 +413,7 @@ impl<'a> Arena<'a> {
         let (dims, classes) = (self.dims(), self.classes());
         for ((&seat, scores), x) in seats.iter().zip(scores.chunks(classes)).zip(x.chunks(dims)) {
             self.seats[seat].queries += 1;
-            let clean = self.case.oracle.clean(self.seats[seat].row);
-            if self.case.space.distance(clean, x, self.case.norm) <= self.eps {
-                self.look(seat, x, scores);
-            }
+            self.look(seat, scores, x);
         }
         Ok(scores)
     }
@@ -377,6 +426,30 @@ impl<'a> Arena<'a> {
 
     pub(super) fn into_seats(self) -> Vec<Seat> {
         self.seats
+    }
+
+    fn admit_slopes(&self, seats: &[usize]) -> Result<(), ArenaError> {
+        if self.case.access != Access::WhiteBox {
+            return Err(ArenaError::Access { attack: self.attack.id(), what: "gradients" });
+        }
+        self.admit(seats)
+    }
+
+    /// Counts gradients and what they show; a decision that is crossed outside of the budget is
+    /// no success that could get lost.
+    fn note_slopes(&mut self, seats: &[usize], x: &[f32], answer: LossGrad) -> Slopes {
+        let (dims, classes) = (self.dims(), self.classes());
+        let mut crossed = Vec::with_capacity(seats.len());
+        let each = answer.grad.chunks(dims).zip(answer.scores.chunks(classes)).zip(x.chunks(dims));
+        for (&seat, ((grad, scores), x)) in seats.iter().zip(each) {
+            let signs = &mut self.seats[seat].signs;
+            signs.gradients += 1;
+            signs.zero_gradients += u64::from(grad.iter().all(|&g| g == 0.0));
+            signs.non_finite_gradients += u64::from(grad.iter().any(|g| !g.is_finite()));
+            self.seats[seat].gradients += 1;
+            crossed.push(self.look(seat, scores, x));
+        }
+        Slopes { loss: answer.loss, grad: answer.grad, crossed }
     }
 
     /// Refuses a batch in which any seat has no query left.
@@ -395,15 +468,19 @@ impl<'a> Arena<'a> {
         Ok(())
     }
 
-    /// Judges scores that came along, for the record of what an attack could have seen.
-    fn look(&mut self, seat: usize, x: &[f32], scores: &[f32]) -> bool {
+    /// Judges scores that came along, for the record of what an attack could have seen inside
+    /// the budget.
+    fn look(&mut self, seat: usize, scores: &[f32], x: &[f32]) -> bool {
         let decided = self.case.decision.decide(scores);
         let crossed = self.case.criterion.broken(self.seats[seat].label, decided);
-        // Across the decision, but no row that could occur: nothing an attack has overlooked.
-        let counts = crossed && self.valid(seat, x);
-        let seat = &mut self.seats[seat];
-        seat.signs.crossed |= counts;
-        seat.signs.nan_scores += u64::from(decided.is_none());
+        if decided.is_none() || (crossed && !self.seats[seat].signs.crossed) {
+            let inside = self.case.space.distance(self.clean(seat), x, self.norm()) <= self.eps;
+            // Across the decision, but no row that could occur: nothing an attack has overlooked.
+            let counts = crossed && inside && self.valid(seat, x);
+            let signs = &mut self.seats[seat].signs;
+            signs.crossed |= counts;
+            signs.nan_scores += u64::from(decided.is_none() && inside);
+        }
         crossed
     }
 
@@ -448,12 +525,16 @@ impl<'a> Arena<'a> {
         if self.case.access == Access::Decision {
             return None;
         }
+        Some(self.plain_margin(scores, label))
+    }
+
+    fn plain_margin(&self, scores: &[f32], label: usize) -> f64 {
         match self.case.criterion {
             // Toward one class of many: how far that class is from being decided.
             Criterion::Goal { to, .. } if self.classes() > 2 => {
-                Some(-self.case.decision.margin(scores, to))
+                -self.case.decision.margin(scores, to)
             }
-            _ => Some(self.case.decision.margin(scores, label)),
+            _ => self.case.decision.margin(scores, label),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! is neither right nor a success of the attacker. Must never decide what is refused: the limits
 //! are handed in. Called by `harden`.
 
-use crate::oracle::{Loss, LossGrad, Oracle, OracleError};
+use crate::oracle::{Loss, LossGrad, Oracle, OracleError, Picture};
 
 /// What the check lets pass of one free coordinate, in the unit of the model input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,5 +86,23 @@ impl Oracle for Limited<'_> {
         let mut answer = self.inner.loss_grad(rows, x, labels, loss)?;
         self.blank(rows, x, &mut answer.scores);
         Ok(answer)
+    }
+    fn loss_grad_toward(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        targets: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
+        let mut answer = self.inner.loss_grad_toward(rows, x, labels, targets, loss)?;
+        self.blank(rows, x, &mut answer.scores);
+        Ok(answer)
+    }
+    fn pushes(&self, loss: Loss) -> Result<(), String> {
+        self.inner.pushes(loss)
+    }
+    fn picture(&self) -> Option<Picture> {
+        self.inner.picture()
     }
 }

@@ -6,7 +6,7 @@
 //! the model, which no rounding of a release reaches. Called by `harden`.
 
 use crate::decision::Decision;
-use crate::oracle::{Loss, LossGrad, Oracle, OracleError};
+use crate::oracle::{Loss, LossGrad, Oracle, OracleError, Picture};
 
 /// The target behind a rounded release.
 pub struct Rounded<'a> {
@@ -86,6 +86,24 @@ impl Oracle for Rounded<'_> {
         let mut answer = self.inner.loss_grad(rows, x, labels, loss)?;
         self.release(&mut answer.scores);
         Ok(answer)
+    }
+    fn loss_grad_toward(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        targets: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
+        let mut answer = self.inner.loss_grad_toward(rows, x, labels, targets, loss)?;
+        self.release(&mut answer.scores);
+        Ok(answer)
+    }
+    fn pushes(&self, loss: Loss) -> Result<(), String> {
+        self.inner.pushes(loss)
+    }
+    fn picture(&self) -> Option<Picture> {
+        self.inner.picture()
     }
 }
 
