@@ -392,9 +392,9 @@ impl Pipeline {
         }
         let classes = self.options.classes;
         match of_rows.iter().find(|&&y| y >= classes) {
-            Some(label) => Err(EngineError::Request(format!(
-                "label {label} is outside the {classes} classes"
-            ))),
+            Some(label) => {
+                Err(EngineError::Request(format!("label {label} is outside the {classes} classes")))
+            }
             None => Ok(()),
         }
     }

@@ -197,9 +197,7 @@ impl Oracle for Banded<'_> {
             (
                 Loss::CrossEntropy | Loss::Margin | Loss::Toward | Loss::Ratio | Loss::RatioToward,
                 _,
-            ) => {
-                Err("the answer is a number: it is pushed up or down instead".into())
-            }
+            ) => Err("the answer is a number: it is pushed up or down instead".into()),
             (Loss::Up, Direction::Down) => Err("the goal is downward".into()),
             (Loss::Down, Direction::Up) => Err("the goal is upward".into()),
             (Loss::Up | Loss::Down, _) => self.target.pushes(loss),

@@ -217,6 +217,13 @@ impl Attack for Apgd {
         let steps = self.steps * 2;
         Some(Box::new(Self { steps, restarts, ..*self }))
     }
+    fn promise(&self) -> f64 {
+        match self.loss {
+            // A quotient has local optima on a linear model too.
+            Loss::Ratio | Loss::RatioToward => 0.9,
+            _ => 1.0,
+        }
+    }
 
     fn run(&self, arena: &mut Arena<'_>) -> Result<(), ArenaError> {
         let mut streams: Vec<Stream> = (0..arena.len()).map(|s| arena.stream(s)).collect();

@@ -20,10 +20,13 @@ use crate::space::{Deployed, Space};
 use crate::tolerance::{Banded, Bands, WITHIN};
 use crate::toys::{self, Toy, ctx};
 
-/// Small enough for every attack on every toy, large enough to find what there is.
-const SETTINGS: Settings = Settings { tries: 60, steps: 24, restarts: 2, queries: 600, targets: 9 };
+/// Large enough to find what there is.
+const SETTINGS: Settings = Settings { tries: 60, steps: 50, restarts: 2, queries: 600, targets: 9 };
 
-const ROWS: usize = 24;
+/// Large enough to come by every branch.
+const SHORT: Settings = Settings { tries: 20, steps: 10, restarts: 2, queries: 120, targets: 9 };
+
+const ROWS: usize = 20;
 
 /// A toy that answers as every attack of the registry asks one of them to.
 enum Stage {
@@ -128,7 +131,21 @@ fn built(id: &str) -> Box<dyn Attack> {
 }
 
 fn go(case: &Case<'_>, id: &str, budgets: &[f64], rows: &[usize]) -> Vec<RowRecord> {
-    let suite = Suite::of("conformance", 1, vec![built(id)]);
+    with_settings(SETTINGS, case, id, budgets, rows)
+}
+
+fn short(case: &Case<'_>, id: &str, budgets: &[f64], rows: &[usize]) -> Vec<RowRecord> {
+    with_settings(SHORT, case, id, budgets, rows)
+}
+
+fn with_settings(
+    settings: Settings,
+    case: &Case<'_>,
+    id: &str,
+    budgets: &[f64],
+    rows: &[usize],
+) -> Vec<RowRecord> {
+    let suite = Suite::of("conformance", 1, vec![attack(id, settings).unwrap()]);
     run(case, &suite, budgets, rows, &Done::new(), &ctx(), &mut |_| {}).unwrap()
 }
 
@@ -175,7 +192,7 @@ fn witnesses_lie_in_budget_and_box_and_are_deployed_values() {
     let stages = [curved(), picture(curved()), number()];
     each(&stages, &[whole_space(), grid()], true, |case, attack, norm| {
         let eps = budget(norm);
-        for record in go(case, attack.id(), &[eps], &all()) {
+        for record in short(case, attack.id(), &[eps], &all()) {
             let Some(x) = &record.witness else { continue };
             let row = record.point.index as usize;
             let clean = case.oracle.clean(row);
@@ -198,12 +215,12 @@ fn a_seed_gives_the_same_bytes_in_any_order_and_grouping() {
     each(&stages, &[grid()], true, |case, attack, norm| {
         let budgets = [0.5 * budget(norm), budget(norm)];
         let bytes = |records: &[RowRecord]| serde_json::to_string(records).unwrap();
-        let whole = bytes(&go(case, attack.id(), &budgets, &all()));
+        let whole = bytes(&short(case, attack.id(), &budgets, &all()));
         let turned: Vec<usize> = (0..ROWS).map(|i| i * 7 % ROWS).collect();
-        assert_eq!(whole, bytes(&go(case, attack.id(), &budgets, &turned)), "{}", attack.id());
+        assert_eq!(whole, bytes(&short(case, attack.id(), &budgets, &turned)), "{}", attack.id());
         let shards = (0..3).map(|s| {
             let rows: Vec<usize> = all().into_iter().filter(|r| r % 3 == s).collect();
-            go(case, attack.id(), &budgets, &rows)
+            short(case, attack.id(), &budgets, &rows)
         });
         let merged = crate::harness::merge(shards);
         assert_eq!(whole, bytes(&merged), "{} {norm:?} in shards", attack.id());
@@ -291,7 +308,7 @@ fn exact(case: &Case<'_>, norm: Norm) -> Vec<f64> {
 fn a_constant_model_is_never_broken() {
     let stages = [constant(5), constant(2), constant(1)];
     each(&stages, &[whole_space()], true, |case, attack, norm| {
-        let records = go(case, attack.id(), &[budget(norm)], &all());
+        let records = short(case, attack.id(), &[budget(norm)], &all());
         let broken = records.iter().filter(|r| r.witness.is_some()).count();
         assert_eq!(broken, 0, "{} {norm:?}", attack.id());
     });
@@ -303,7 +320,7 @@ fn no_query_is_spent_beyond_the_limit_and_none_is_held_back() {
     each(&stages, &[whole_space()], true, |case, attack, norm| {
         let spent = |limit: Option<u64>| -> Vec<(u64, bool)> {
             let case = Case { queries_limit: limit, ..*case };
-            let records = go(&case, attack.id(), &[0.5 * budget(norm)], &all());
+            let records = short(&case, attack.id(), &[0.5 * budget(norm)], &all());
             let each = records.iter().filter(|r| r.attacked());
             let cost = |r: &RowRecord| r.point.queries + r.point.gradients;
             each.map(|r| (cost(r), r.point.outcome == Outcome::Broken)).collect()

@@ -196,7 +196,8 @@ pub fn attack(id: &str, settings: Settings) -> Option<Box<dyn Attack>> {
 }
 
 /// Settings of `quick`; also what an ad-hoc attack starts from.
-pub const STANDARD: Settings = Settings { tries: 100, steps: 100, restarts: 1, queries: 2_000, targets: 9 };
+pub const STANDARD: Settings =
+    Settings { tries: 100, steps: 100, restarts: 1, queries: 2_000, targets: 9 };
 
 const fn stage(attack: &'static str) -> Stage {
     Stage { attack, settings: STANDARD, without_gradient: false }

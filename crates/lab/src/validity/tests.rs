@@ -521,8 +521,9 @@ fn gate_13_fires_when_noise_beats_the_gradient() {
     expect(&good.judge(apgd(30), order::examine), CheckState::Ok, "iterative gradients");
     let bad = Stand::new(curved().manner(Manner::Masked), Deployed::Real, &[0.2]);
     expect(&bad.judge(apgd(30), order::examine), CheckState::Warn, "beats iterative");
-    // Eighty coordinates under L1: only noise and one step are defined.
+    // Eighty coordinates under L1 without gradients: only noise is defined.
     let wide = toys::linear(toys::rows(20, 80, -1.0, 1.0, false), &[0.1; 80], 0.0);
+    let wide = wide.manner(Manner::Blind);
     let mut weak = Stand::new(wide, Deployed::Real, &[0.5]);
     weak.norm = Norm::L1;
     let noise = vec![attack("noise", STANDARD).unwrap()];

@@ -97,7 +97,8 @@ impl Plane {
             let (low, high) = self.limits[i];
             let slope = side * self.slopes[i];
             let x = f64::from(x);
-            let room = if slope > 0.0 { (high - x) / self.units[i] } else { (x - low) / self.units[i] };
+            let room =
+                if slope > 0.0 { (high - x) / self.units[i] } else { (x - low) / self.units[i] };
             moved[i] = if slope == 0.0 { 0.0 } else { room.max(0.0) };
         }
         match norm {

@@ -67,8 +67,7 @@ pub(super) fn step(
             let sign = stream.sign();
             let old = length(norm, shape.cells(channel, to).map(|i| moved[i]));
             let cells = shape.cells(channel, to).zip(&bump);
-            let mixed: Vec<f64> =
-                cells.map(|(i, b)| sign * b + moved[i] / (TINY + old)).collect();
+            let mixed: Vec<f64> = cells.map(|(i, b)| sign * b + moved[i] / (TINY + old)).collect();
             let goal = root(norm, unused / channels as f64 + power(norm, inside));
             let goal = if norm == Norm::L1 { goal * channels as f64 } else { goal };
             let size = TINY + length(norm, mixed.iter().copied());
@@ -84,8 +83,7 @@ pub(super) fn step(
 
 /// The clean point moved, brought to the budget: L2 by scaling, L1 by projection, as published.
 fn placed(arena: &Arena<'_>, seat: usize, moved: &[f64]) -> Vec<f32> {
-    let (clean, space, norm, eps) =
-        (arena.clean(seat), arena.space(), arena.norm(), arena.eps());
+    let (clean, space, norm, eps) = (arena.clean(seat), arena.space(), arena.norm(), arena.eps());
     let size = length(norm, moved.iter().copied());
     let scale = match norm {
         Norm::L2 if size > 0.0 && eps.is_finite() => (1.0 - HAIR) * eps / size,
