@@ -249,8 +249,11 @@ fn a_linear_model_is_turned_where_the_kind_of_attack_promises_it() {
     each(&stages, &[whole_space()], true, |case, attack, norm| {
         let eps = budget(norm);
         let truth = exact(case, norm);
+        // With all that there is to see: with less an attack may have to search blindly.
+        let case = &Case { access: Access::WhiteBox, ..*case };
         let (mut can, mut turned) = (0, 0);
-        for record in go(case, attack.id(), &[eps], &all()) {
+        let long = Settings { queries: 4_000, ..SETTINGS };
+        for record in with_settings(long, case, attack.id(), &[eps], &all()) {
             let row = record.point.index as usize;
             if !record.attacked() {
                 continue;

@@ -61,10 +61,6 @@ impl Attack for Coordinate {
         }
         Ok(())
     }
-    fn promise(&self) -> f64 {
-        // Of decisions alone it learns nothing from one question to the next.
-        0.5
-    }
 
     fn run(&self, arena: &mut Arena<'_>) -> Result<(), ArenaError> {
         let rungs = (CANDIDATES / arena.dims().max(1)).clamp(3, 65);
