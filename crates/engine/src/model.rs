@@ -180,6 +180,12 @@ impl Model {
         self.ir_version
     }
 
+    /// A copy with another graph, for faults that are set on purpose. Its digests stay those of
+    /// the file: nothing that is measured on it may be told as a figure of that file alone.
+    pub fn altered(&self, graph: Graph) -> Model {
+        Model { graph, ..self.clone() }
+    }
+
     /// Names of the constants, and `node.attribute` of the attributes, that hold values that
     /// are infinite or not a number.
     ///

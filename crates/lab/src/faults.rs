@@ -5,6 +5,9 @@
 //! Must never call a row unharmed because nothing was changed in it: severity 0 is the clean row,
 //! bit for bit. Called by `assess`'s runner and by `attack`.
 
+pub mod bits;
+pub mod corruption;
+pub mod costly;
 pub mod figures;
 pub mod form;
 pub mod table;
@@ -22,10 +25,23 @@ pub struct Level {
 
 /// Edition of a kind of fault; `None` for an unknown one.
 pub fn edition_of(kind: &str) -> Option<u32> {
-    table::named(kind).map(|fault| fault.edition())
+    let corruption = || corruption::named(kind).map(|one| one.edition());
+    let other = || kinds().iter().any(|(known, _)| *known == kind).then_some(1);
+    table::named(kind).map(|fault| fault.edition()).or_else(corruption).or_else(other)
 }
 
 /// Every kind, with what it means.
 pub fn kinds() -> Vec<(&'static str, &'static str)> {
-    table::REGISTRY.iter().map(|fault| (fault.id(), fault.means())).collect()
+    let tables = table::REGISTRY.iter().map(|fault| (fault.id(), fault.means()));
+    let images = corruption::REGISTRY.iter().map(|one| (one.id(), one.means()));
+    let bits = [bits::Place::Weights, bits::Place::Activations];
+    let bits = bits.into_iter().map(|place| (place.kind(), place.means()));
+    let others = [
+        (CORRUPTIONS, "All fifteen corruptions of images, each on its own."),
+        (costly::KIND, "The costliest valid input, against the median."),
+    ];
+    tables.chain(images).chain(others).chain(bits).collect()
 }
+
+/// The kind that sets all corruptions of images.
+pub const CORRUPTIONS: &str = "corruptions";

@@ -3,12 +3,15 @@
 //! Owns the road from a declared fault to rows under it, asked of the model as it is deployed.
 //! Must never judge.
 
+mod images;
+mod latency;
 mod rows;
 
 use proofmark_assess::runner::{ProbeOutcome, RunnerError};
 use proofmark_lab::ctx::Ctx;
+use proofmark_lab::faults::bits::{self, Bench, Place};
 use proofmark_lab::faults::figures::{self, Figures, Outcome, Series, Sheet};
-use proofmark_lab::faults::{self, form, table};
+use proofmark_lab::faults::{self, costly, form, table};
 use proofmark_lab::harness::Clean;
 use proofmark_lab::target::{Target, TargetOptions};
 use proofmark_schema::plan::Probe;
@@ -77,11 +80,68 @@ pub fn measure(scene: &Scene<'_>, ctx: &Ctx<'_>) -> Done<Option<Figures>> {
         kind: &scene.fault.kind,
         edition: faults::edition_of(&scene.fault.kind).unwrap_or_default(),
     };
+    if let Some(place) = bits::place(&scene.fault.kind) {
+        return with_bits(scene, &sheet, place, ctx);
+    }
+    if scene.fault.kind == AVAILABILITY {
+        return latency::measure(scene, &sheet, ctx);
+    }
     let mut notes = Vec::new();
     let Some(series) = on_rows(scene, ctx, &mut notes)? else { return Ok(None) };
     let mut figures = figures::measure(&sheet, &series);
     figures.report.notes.extend(notes);
     Ok(Some(figures))
+}
+
+/// Bit flips in the model, judged on rows spread over the data.
+fn with_bits(
+    scene: &Scene<'_>,
+    sheet: &Sheet<'_>,
+    place: Place,
+    ctx: &Ctx<'_>,
+) -> Done<Option<Figures>> {
+    let rows = spread(scene.subject.labels().len(), BIT_ROWS);
+    let bench = Bench {
+        model: &scene.model.model,
+        asset: &scene.model.asset,
+        classes: &scene.subject.data().asset.classes,
+        binding: bits::only(scene.subject.binding(), &rows),
+        clean: rows.iter().map(|&row| sheet.clean.decision(row)).collect(),
+        decision: scene.subject.decision,
+        options: TargetOptions { engine: scene.settings.engine, threads: 1 },
+        trials: scene.fault.trials.unwrap_or(BIT_TRIALS),
+        probe: scene.probe,
+        confidence: sheet.facts.confidence,
+    };
+    let injected = bits::inject(&bench, place, &scene.fault.severities, ctx);
+    let Some(found) = injected.or_fail("fault", "remove the fault from this model")? else {
+        return Ok(None);
+    };
+    let mut measurements = Vec::new();
+    for level in &found.levels {
+        for (metric, k) in
+            [("silent_corruption", level.silent), ("detectable_corruption", level.detectable)]
+        {
+            let share = sheet.facts.share(k, level.injections);
+            let severity = Some(level.severity);
+            measurements.push(sheet.figure(metric, "proportion", sheet.fault, severity, share));
+        }
+    }
+    let mut report = sheet.report();
+    report.notes.push(format!(
+        "{}; severities 1 to 5 flip 1, 2, 4, 8 and 16 bits at once; judged on {} rows spread over \
+         the data, so a flip that changes other rows only is not seen",
+        place.means(),
+        rows.len()
+    ));
+    report.bits = Some(found);
+    Ok(Some(Figures { measurements, report }))
+}
+
+/// At most `most` rows, evenly spread.
+fn spread(rows: usize, most: usize) -> Vec<usize> {
+    let count = rows.min(most);
+    (0..count).map(|i| i * rows / count.max(1)).collect()
 }
 
 /// Decisions under faults of the rows.
@@ -134,4 +194,8 @@ fn decisions(scene: &Scene<'_>, hit: &Hit) -> Done<Vec<Option<usize>>> {
 /// What is told of a fault in one report, and kept with a run.
 pub const REPORT: &str = "faults.json";
 /// The kind that measures latencies.
-pub const AVAILABILITY: &str = "availability";
+pub const AVAILABILITY: &str = costly::KIND;
+/// Injections per severity: a share is then known to about 5 points.
+const BIT_TRIALS: u64 = 400;
+/// Rows asked after an injection: a flip that moves one row in twenty is seen 19 times in 20.
+const BIT_ROWS: usize = 64;

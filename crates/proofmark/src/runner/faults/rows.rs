@@ -12,6 +12,7 @@ use proofmark_dataset::table::{Cells, Table};
 use proofmark_lab::faults::table::{Setting, Spread, TableFault};
 use proofmark_schema::system::{DataRole, Feature};
 
+use super::images::{self, OnImages};
 use super::{Done, Failure, LoadedModel, Rows, Scene, form, table};
 use crate::loader::{self, LoadedData};
 
@@ -33,6 +34,8 @@ pub struct Hit {
 pub enum Member<'a> {
     /// On a table.
     Table(Box<OnTable<'a>>),
+    /// On images.
+    Images(OnImages<'a>),
 }
 
 /// A fault of a table.
@@ -52,6 +55,7 @@ impl Member<'_> {
     pub fn name(&self) -> Option<String> {
         match self {
             Self::Table(one) => one.name.clone(),
+            Self::Images(one) => one.name(),
         }
     }
 
@@ -59,6 +63,7 @@ impl Member<'_> {
     pub fn means(&self) -> String {
         match self {
             Self::Table(one) => one.setting.fault.means().to_owned(),
+            Self::Images(one) => one.means(),
         }
     }
 
@@ -66,6 +71,7 @@ impl Member<'_> {
     pub fn at(&self, severity: u8) -> Done<Hit> {
         match self {
             Self::Table(one) => Ok(one.at(severity)),
+            Self::Images(one) => Ok(one.at(severity)),
         }
     }
 }
@@ -80,12 +86,16 @@ pub fn members<'a>(
     match (&scene.subject.data().rows, table::named(kind)) {
         (Rows::Table(rows), Some(fault)) => on_table(scene, rows, fault, seed, notes),
         (Rows::Table(_), None) => Err(unfit(kind, "a table")),
-        (Rows::Images(_), _) => Err(unfit(kind, "images")),
+        (Rows::Images(rows), None) => {
+            let members = images::members(scene, rows, seed, notes)?;
+            Ok(members.into_iter().map(Member::Images).collect())
+        }
+        (Rows::Images(_), Some(_)) => Err(unfit(kind, "images")),
         (Rows::Series(_), _) => Err(unfit(kind, "series")),
     }
 }
 
-fn unfit(kind: &str, rows: &str) -> Failure {
+pub(super) fn unfit(kind: &str, rows: &str) -> Failure {
     let message = format!("a fault of kind `{kind}` cannot be set on {rows}");
     Failure::new("fault", message, "docs/faults.md lists which kinds fit which data")
 }
