@@ -47,9 +47,9 @@ pub struct FaultReport {
     /// same model on the same rows; absent where the clean model errs nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corruption_error: Option<Ranged>,
-    /// Bit faults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bits: Option<BitFaults>,
+    /// Bit faults, by place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bits: Vec<BitFaults>,
     /// The availability probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub availability: Option<Availability>,

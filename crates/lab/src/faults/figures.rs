@@ -115,7 +115,7 @@ impl Sheet<'_> {
             members: Vec::new(),
             pooled: Vec::new(),
             corruption_error: None,
-            bits: None,
+            bits: Vec::new(),
             availability: None,
             notes: Vec::new(),
         }

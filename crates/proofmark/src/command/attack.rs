@@ -33,6 +33,7 @@ use asked::{Asked, Wants};
 mod asked;
 mod compare;
 mod declared;
+mod faults;
 mod judged;
 mod number;
 mod page;
@@ -67,6 +68,9 @@ pub struct Args {
     pub scale: Option<ScaleName>,
     /// Suite (`quick`, `margin`), or one attack by id: `noise`, `fgsm`, `apgd-ce`, `apgd-margin`,
     /// `coordinate`, `hopskipjump`.
+    ///
+    /// Errors and faults: `corruptions` (images), `faults` (tables), `bit-flips`, `availability`, or
+    /// one kind (docs/faults.md); these need no norm, budgets or scale.
     #[arg(long, default_value = "quick")]
     pub suite: String,
     /// `argmax`, or `CLASS@T`: CLASS is decided when its probability is at least T.
@@ -139,6 +143,8 @@ pub struct Args {
     /// with, row by row.
     #[arg(long, value_name = "REPORT.json")]
     pub compare: Option<PathBuf>,
+    #[command(flatten)]
+    pub faults: faults::FaultArgs,
     /// Engine.
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     pub engine: EngineName,
@@ -217,6 +223,9 @@ pub enum AccessName {
 /// Runs the verb.
 pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     // One line per mode; what is no mode of its own is a suite of attacks.
+    if faults::is_suite(&args.suite) {
+        return faults::run(&Asked::new(args, Wants::Rows)?, global);
+    }
     attacked(&Asked::new(args, Wants::Budgets)?, global)
 }
 

@@ -134,7 +134,7 @@ fn with_bits(
         place.means(),
         rows.len()
     ));
-    report.bits = Some(found);
+    report.bits = vec![found];
     Ok(Some(Figures { measurements, report }))
 }
 

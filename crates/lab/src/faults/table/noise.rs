@@ -13,7 +13,7 @@ pub struct Noise;
 
 impl TableFault for Noise {
     fn id(&self) -> &'static str {
-        "noise"
+        "sensor-noise"
     }
     fn means(&self) -> &'static str {
         "Every number is off by normal noise, of a share of its column's standard deviation."

@@ -129,7 +129,7 @@ fn a_stronger_severity_hits_what_a_weaker_one_hits_or_hits_harder() {
         for pair in runs.windows(2) {
             let hit = |f: &Faulted| f.changed.iter().filter(|c| **c).count();
             assert!(hit(&pair[1]) >= hit(&pair[0]), "{}", fault.id());
-            if fault.id() != "noise" {
+            if fault.id() != "sensor-noise" {
                 let kept = pair[0].changed.iter().zip(&pair[1].changed).all(|(a, b)| !a || *b);
                 assert!(kept, "{}: a row is hit no more", fault.id());
             }
@@ -172,7 +172,7 @@ fn the_form_refuses_what_it_can_see_and_only_that() {
         assert_eq!(caught(id, 4), share, "{id}");
     }
     // Noise leaves whole numbers whole; only values near a bound leave it.
-    assert!(caught("noise", 1) < 0.2);
+    assert!(caught("sensor-noise", 1) < 0.2);
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn values_are_what_the_kind_says() {
         Cells::Numbers(numbers) => numbers.clone(),
         Cells::Texts(_) => panic!("texts"),
     };
-    let clean = numbers(&setting(named("noise").unwrap(), &table, &features, 1).at(0), 0);
-    let moved = numbers(&setting(named("noise").unwrap(), &table, &features, 1).at(5), 0);
+    let clean = numbers(&setting(named("sensor-noise").unwrap(), &table, &features, 1).at(0), 0);
+    let moved = numbers(&setting(named("sensor-noise").unwrap(), &table, &features, 1).at(5), 0);
     let off: Vec<f64> = clean.iter().zip(&moved).map(|(a, b)| b - a).collect();
     let std = (off.iter().map(|d| d * d).sum::<f64>() / off.len() as f64).sqrt();
     assert!((std / (0.8 * 50.0) - 1.0).abs() < 0.1, "noise of the stated size: {std}");
