@@ -282,6 +282,17 @@ impl Constraints {
         repair::repair(self, row, x);
     }
 
+    /// The part of [`Constraints::repair`] that leaves one-hot groups alone: for steps between
+    /// rows that are not rounded yet.
+    pub fn define(&self, row: usize, x: &mut [f64]) {
+        repair::define(self, row, x);
+    }
+
+    /// Whether [`Constraints::define`] can change anything.
+    pub fn defines(&self) -> bool {
+        !self.definitions.is_empty()
+    }
+
     /// Whether [`Constraints::repair`] can change anything.
     pub fn repairs(&self) -> bool {
         !self.definitions.is_empty() || !self.groups.is_empty()
@@ -297,4 +308,4 @@ impl Constraints {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

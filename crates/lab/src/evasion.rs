@@ -12,11 +12,13 @@ use crate::space::Space;
 
 mod apgd;
 pub mod assessment;
+mod capgd;
 pub mod comparison;
 mod coordinate;
 mod fab;
 mod fgsm;
 mod hopskipjump;
+mod moeva;
 mod noise;
 pub mod profile;
 mod square;
@@ -148,6 +150,8 @@ pub const REGISTRY: &[Entry] = &[
     Entry { id: "apgd-down", build: |s| Box::new(apgd::Apgd::push(Loss::Down, s)) },
     Entry { id: "coordinate", build: |s| Box::new(coordinate::Coordinate::new(s)) },
     Entry { id: "hopskipjump", build: |s| Box::new(hopskipjump::HopSkipJump::new(s)) },
+    Entry { id: "capgd", build: |s| Box::new(capgd::Capgd::new(s)) },
+    Entry { id: "moeva", build: |s| Box::new(moeva::Moeva::new(s)) },
 ];
 
 #[cfg(test)]

@@ -17,6 +17,11 @@ pub(super) fn repair(all: &Constraints, row: usize, x: &mut [f64]) {
             x[at] = if at == top { 1.0 } else { 0.0 };
         }
     }
+    define(all, row, x);
+}
+
+/// Computes what follows from other columns, in the order in which they build on each other.
+pub(super) fn define(all: &Constraints, row: usize, x: &mut [f64]) {
     // One definition may build on another: as many rounds as there are definitions settle every
     // order; a circle of definitions is given up.
     for _ in 0..all.definitions.len() {

@@ -210,6 +210,9 @@ const fn black_box(attack: &'static str) -> Stage {
 /// Leaves most of a limit of a few thousand queries to the attack that follows.
 const SEARCH: Settings = Settings { queries: 600, ..STANDARD };
 
+/// CAPGD as published: ten steps from the clean row and from a random one.
+const PUBLISHED: Settings = Settings { steps: 10, restarts: 2, ..STANDARD };
+
 const MARGIN: Settings = Settings { restarts: 5, ..STANDARD };
 
 /// The queries of AutoAttack's square attack.
@@ -256,6 +259,16 @@ const PLANS: &[Plan] = &[
             stage("fab-t"),
             set("square", LONG),
             stage("coordinate"),
+        ],
+    },
+    Plan {
+        // The constrained adaptive attack (Simonetto et al. 2024): gradients first, the genetic
+        // search on what stands.
+        id: "caa",
+        edition: 1,
+        stages: &[
+            Stage { attack: "capgd", settings: PUBLISHED, without_gradient: false },
+            stage("moeva"),
         ],
     },
     Plan { id: "noise", edition: 1, stages: &[stage("noise")] },
@@ -315,6 +328,7 @@ const NUMBER_PLANS: &[Plan] = &[
             stage("coordinate"),
         ],
     },
+    Plan { id: "caa", edition: 1, stages: &[stage("moeva")] },
     Plan { id: "noise", edition: 1, stages: &[stage("noise")] },
 ];
 
