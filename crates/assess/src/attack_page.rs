@@ -37,16 +37,18 @@ pub struct Grid {
     pub rows: Vec<Vec<String>>,
 }
 
-/// The page of a report, with pictures of some witnesses and tables of changed fields.
+/// The page of a report, with pictures of some witnesses and tables of changed fields; `title`
+/// is the name of the model's file.
 ///
 /// # Errors
 /// [`HtmlError`], which would be a fault of ours.
 pub fn page(
+    title: &str,
     report: &AttackReport,
     pictures: Vec<Picture>,
     changes: Vec<Grid>,
 ) -> Result<String, HtmlError> {
-    let content = Content::of(report, pictures, changes);
+    let content = Content::of(title, report, pictures, changes);
     let style = concat!(include_str!("../assets/report.css"), include_str!("../assets/attack.css"));
     let page = Page { p: &content, style };
     page.render().map_err(|e| HtmlError::Render(e.to_string()))
@@ -60,7 +62,7 @@ struct Page<'a> {
 }
 
 struct Content {
-    model: String,
+    title: String,
     facts: Vec<(&'static str, String)>,
     warnings: Vec<String>,
     plot: Option<String>,
@@ -72,12 +74,14 @@ struct Content {
 }
 
 impl Content {
-    fn of(report: &AttackReport, pictures: Vec<Picture>, changes: Vec<Grid>) -> Self {
+    fn of(title: &str, report: &AttackReport, pictures: Vec<Picture>, changes: Vec<Grid>) -> Self {
         let mut tables = vec![budgets(report)];
         tables.extend(profile_tables(report));
         tables.push(attacks(report));
+        tables.extend(comparisons(report));
+        tables.push(files(report));
         Self {
-            model: report.model.clone(),
+            title: title.to_owned(),
             facts: facts(report),
             warnings: warnings(report),
             plot: plot_of(report).as_ref().map(steps),
@@ -99,13 +103,11 @@ fn facts(report: &AttackReport) -> Vec<(&'static str, String)> {
         let name = |class: usize| report.classes.get(class).cloned().unwrap_or_default();
         format!("from {} to {}", name(goal.from), name(goal.to))
     });
-    let digests = report.digests.iter().map(|d| format!("{} {}", d.name, d.sha256));
     let effort = report
         .profile
         .as_ref()
         .map(|p| format!("{} queries and {} gradients over all rows", p.queries, p.gradients));
     let mut facts = vec![
-        ("Data", report.data.clone()),
         ("Rows", format!("{}, {} decided rightly", report.n, report.correct)),
         ("Decision", report.decision.clone()),
         ("Attacker wants", goal),
@@ -114,7 +116,6 @@ fn facts(report: &AttackReport) -> Vec<(&'static str, String)> {
         ("Seed", report.seed.to_string()),
     ];
     facts.extend(effort.map(|e| ("Effort", e)));
-    facts.push(("SHA-256", digests.collect::<Vec<_>>().join("; ")));
     facts
 }
 
@@ -233,6 +234,34 @@ fn attacks(report: &AttackReport) -> Grid {
     Grid {
         caption: "Attacks in the order they ran".into(),
         head: vec!["attack".into(), "settings".into(), "nearest witnesses kept".into()],
+        rows: rows.collect(),
+    }
+}
+
+/// The same rows under another model.
+fn comparisons(report: &AttackReport) -> Option<Grid> {
+    let first = report.comparisons.first()?;
+    let rows = report.comparisons.iter().map(|c| {
+        let mut row = vec![c.eps.to_string()];
+        row.extend([c.both, c.here, c.there, c.neither].map(|n| n.to_string()));
+        let interval = format!("{} to {}", percent(c.lower), percent(c.upper));
+        row.extend([percent(c.difference), interval, format!("{:.3e}", c.p)]);
+        row
+    });
+    let head = ["budget", "both stand", "only this", "only the other", "neither"];
+    let tail = ["difference", "95 % interval", "McNemar p"];
+    Some(Grid {
+        caption: format!("The same rows under the model {}", first.with),
+        head: head.iter().chain(&tail).map(|h| (*h).to_owned()).collect(),
+        rows: rows.collect(),
+    })
+}
+
+fn files(report: &AttackReport) -> Grid {
+    let rows = report.digests.iter().map(|d| vec![d.name.clone(), d.sha256.clone()]);
+    Grid {
+        caption: "Files".into(),
+        head: vec!["file".into(), "SHA-256".into()],
         rows: rows.collect(),
     }
 }

@@ -98,7 +98,7 @@ fn the_page_holds_plot_tables_pictures_and_its_own_limits() {
         head: vec!["field".into()],
         rows: vec![vec!["<amount>".into()]],
     };
-    let page = page(&report(), vec![picture], vec![change]).unwrap();
+    let page = page("a<b>.onnx", &report(), vec![picture], vec![change]).unwrap();
     for wanted in [
         "Nothing was logged or signed",
         "a&#60;b&#62;.onnx",
@@ -122,7 +122,7 @@ fn the_page_holds_plot_tables_pictures_and_its_own_limits() {
 #[test]
 fn without_witnesses_there_is_no_gallery_and_without_a_profile_no_plot() {
     let bare = AttackReport { profile: None, ..report() };
-    let page = page(&bare, Vec::new(), Vec::new()).unwrap();
+    let page = page("m", &bare, Vec::new(), Vec::new()).unwrap();
     for absent in ["Witnesses", "What to change", "<svg"] {
         assert!(!page.contains(absent), "{absent}");
     }

@@ -282,7 +282,7 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
         compare::with(&mut assessed.report, earlier)?;
     }
     if let Some(path) = &args.report {
-        page::write(path, &subject, &assessed, Vec::new())?;
+        page::write(path, &args.model, &subject, &assessed, Vec::new())?;
     }
     if let Some(path) = &args.witnesses {
         write_witnesses(path, &subject, &assessed)?;

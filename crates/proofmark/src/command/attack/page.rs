@@ -24,6 +24,7 @@ use crate::subject::Subject;
 /// The file cannot be written.
 pub fn write(
     path: &Path,
+    model: &Path,
     subject: &Subject,
     assessed: &Assessment,
     changes: Vec<Grid>,
@@ -32,7 +33,8 @@ pub fn write(
         Free::Image(image) if is_picture(image) => pictures(image, subject, assessed)?,
         _ => Vec::new(),
     };
-    let page = attack_page::page(&assessed.report, pictures, changes);
+    let title = model.file_name().map_or("model".into(), |name| name.to_string_lossy());
+    let page = attack_page::page(&title, &assessed.report, pictures, changes);
     arrays::write_file(path, page.or_fail("report", "")?.as_bytes())
 }
 
