@@ -9,6 +9,7 @@ pub mod constraint;
 pub mod criterion;
 pub mod ctx;
 pub mod decision;
+pub mod endpoint;
 pub mod evasion;
 pub mod facts;
 pub mod faults;

@@ -131,6 +131,10 @@ pub trait Oracle: Send + Sync {
     fn starts(&self, _row: usize) -> Option<Vec<usize>> {
         None
     }
+    /// Whether each question costs, so that the checks after an attack ask none of their own.
+    fn metered(&self) -> bool {
+        false
+    }
     /// Threads that a call uses at most.
     fn threads(&self) -> usize {
         1

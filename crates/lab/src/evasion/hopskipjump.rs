@@ -83,9 +83,11 @@ impl Attack for HopSkipJump {
                 break;
             }
             let before: Vec<f64> = open.iter().map(|&h| walk.length(h)).collect();
-            estimate(&mut walk, &open, round)?;
-            jump(&mut walk, &open, round)?;
-            walk.bisect(&open)?;
+            let gained = |h: &usize| walk.dims() > FEWEST_DIMS || walk.hoppers[*h].idle == 0;
+            let hopping: Vec<usize> = open.iter().copied().filter(gained).collect();
+            estimate(&mut walk, &hopping, round)?;
+            jump(&mut walk, &hopping, round)?;
+            walk.bisect(&hopping)?;
             if few {
                 let still: Vec<usize> = still(&walk, &open, &before);
                 scatter(&mut walk, &still)?;
@@ -268,6 +270,9 @@ fn batch(dims: usize, round: usize) -> usize {
 /// Up to so many dimensions fields are drawn in one at a time: beyond, a pass over all fields
 /// costs more than it finds, and random points hit nothing.
 const FEW_DIMS: usize = 64;
+/// Up to so many dimensions a normal that brought nothing is not estimated again before another
+/// step has found a nearer place: random points cost less and find more.
+const FEWEST_DIMS: usize = 8;
 /// Rounds in a row without a gain after which a row ends.
 const IDLE_MAX: usize = 4;
 /// Share of the distance that counts as a gain.

@@ -1,0 +1,187 @@
+//! The Open Inference Protocol v2, as a client: tensors as JSON.
+//!
+//! Owns which column feeds which tensor, after the endpoint's own metadata. Must never guess a
+//! datatype. Called over [`super::Protocol`].
+
+use serde_json::{Value, json};
+
+use super::{Cell, Protocol, Reads, Words};
+
+/// The mapping.
+#[derive(Clone, Debug)]
+pub struct OipMap {
+    inputs: Vec<Input>,
+    output: Option<String>,
+    reads: Reads,
+    words: Words,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Input {
+    name: String,
+    kind: Kind,
+    datatype: String,
+    /// Columns of this tensor, by place in the request.
+    columns: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Float,
+    Whole,
+    Truth,
+    Text,
+}
+
+impl OipMap {
+    /// From what `GET /v2/models/NAME` answers: inputs named like columns, `[n]` or `[n, 1]`, or
+    /// one matrix that takes all columns in their order.
+    ///
+    /// # Errors
+    /// Metadata that do not read, or inputs that the columns do not fill.
+    pub fn new(
+        metadata: &[u8],
+        columns: &[String],
+        output: Option<&str>,
+        reads: Reads,
+        words: Words,
+    ) -> Result<Self, String> {
+        let metadata: Value = serde_json::from_slice(metadata).map_err(|e| e.to_string())?;
+        let list = metadata.get("inputs").and_then(Value::as_array);
+        let list = list.filter(|l| !l.is_empty()).ok_or("the metadata list no `inputs`")?;
+        let mut inputs = Vec::with_capacity(list.len());
+        for input in list {
+            inputs.push(read_input(input, columns, list.len() == 1)?);
+        }
+        let fed = |at: usize| inputs.iter().any(|i: &Input| i.columns.contains(&at));
+        if let Some(at) = (0..columns.len()).find(|&at| !fed(at)) {
+            return Err(format!("no input of the endpoint takes the column `{}`", columns[at]));
+        }
+        Ok(Self { inputs, output: output.map(str::to_owned), reads, words })
+    }
+
+    /// The names of the inputs in a list of metadata, to choose columns by.
+    pub fn input_names(metadata: &[u8]) -> Vec<String> {
+        let metadata: Value = serde_json::from_slice(metadata).unwrap_or_default();
+        let list = metadata.get("inputs").and_then(Value::as_array);
+        let names = list.into_iter().flatten().filter_map(|input| input.get("name")?.as_str());
+        names.map(str::to_owned).collect()
+    }
+}
+
+fn read_input(input: &Value, columns: &[String], alone: bool) -> Result<Input, String> {
+    let text = |key: &str| {
+        let found = input.get(key).and_then(Value::as_str);
+        found.map(str::to_owned).ok_or_else(|| format!("an input without `{key}` in the metadata"))
+    };
+    let (name, datatype) = (text("name")?, text("datatype")?);
+    let shape: Vec<i64> = input
+        .get("shape")
+        .and_then(Value::as_array)
+        .map(|list| list.iter().filter_map(Value::as_i64).collect())
+        .unwrap_or_default();
+    let wide = shape.get(1).copied().unwrap_or(1);
+    let places = match columns.iter().position(|c| *c == name) {
+        Some(at) => vec![at],
+        None if alone => (0..columns.len()).collect(),
+        None => return Err(format!("the endpoint wants `{name}`, which is no column")),
+    };
+    if shape.len() > 2 || (wide >= 0 && wide as usize != places.len()) {
+        return Err(format!("the input `{name}` of shape {shape:?} gets {} columns", places.len()));
+    }
+    let kind = match datatype.as_str() {
+        "FP16" | "FP32" | "FP64" => Kind::Float,
+        "BYTES" => Kind::Text,
+        "BOOL" => Kind::Truth,
+        d if d.starts_with("INT") || d.starts_with("UINT") => Kind::Whole,
+        other => return Err(format!("the datatype `{other}` of `{name}` is not known")),
+    };
+    Ok(Input { name, kind, datatype, columns: places })
+}
+
+impl Protocol for OipMap {
+    fn rows_max(&self) -> usize {
+        usize::MAX
+    }
+
+    fn request(&self, columns: &[String], rows: &[Vec<Cell>]) -> Result<Vec<u8>, String> {
+        let mut inputs = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            let mut data = Vec::with_capacity(rows.len() * input.columns.len());
+            for row in rows {
+                for &at in &input.columns {
+                    let cell = row.get(at).unwrap_or(&Cell::Missing);
+                    let column = columns.get(at).map_or("", String::as_str);
+                    data.push(element(cell, input.kind).map_err(|e| format!("`{column}`: {e}"))?);
+                }
+            }
+            let shape = [rows.len(), input.columns.len()];
+            inputs.push(json!({
+                "name": input.name, "shape": shape, "datatype": input.datatype, "data": data,
+            }));
+        }
+        let mut body = json!({ "inputs": inputs });
+        if let (Some(output), Some(body)) = (&self.output, body.as_object_mut()) {
+            body.insert("outputs".into(), json!([{ "name": output }]));
+        }
+        Ok(body.to_string().into_bytes())
+    }
+
+    fn answers(&self, body: &[u8], rows: usize) -> Result<Vec<f32>, String> {
+        let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let outputs = body.get("outputs").and_then(Value::as_array).ok_or("no `outputs`")?;
+        let named = |o: &&Value| match &self.output {
+            Some(name) => o.get("name").and_then(Value::as_str) == Some(name),
+            None => (o.get("datatype").and_then(Value::as_str) == Some("BYTES"))
+                == (self.reads == Reads::Label),
+        };
+        let output = outputs.iter().find(named).ok_or_else(|| match &self.output {
+            Some(name) => format!("no output `{name}`"),
+            None => "no output of the kind that is read; name one".to_owned(),
+        })?;
+        let data = output.get("data").and_then(Value::as_array);
+        let mut flat = Vec::new();
+        data.ok_or("an output without `data` as JSON")?.iter().for_each(|v| flatten(v, &mut flat));
+        if rows == 0 || flat.is_empty() || !flat.len().is_multiple_of(rows) {
+            return Err(format!("{} elements for {rows} rows", flat.len()));
+        }
+        let each = flat.chunks(flat.len() / rows).map(|row| {
+            let value = match row {
+                [one] => (*one).clone(),
+                many => Value::Array(many.iter().map(|v| (*v).clone()).collect()),
+            };
+            self.words.scores(&value, self.reads)
+        });
+        Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+}
+
+fn flatten<'v>(value: &'v Value, flat: &mut Vec<&'v Value>) {
+    match value {
+        Value::Array(list) => list.iter().for_each(|v| flatten(v, flat)),
+        other => flat.push(other),
+    }
+}
+
+fn element(cell: &Cell, kind: Kind) -> Result<Value, String> {
+    match (cell, kind) {
+        (Cell::Missing, _) => Err("a tensor cannot hold a missing value".into()),
+        (Cell::Text(text), Kind::Text) => Ok(Value::from(text.as_str())),
+        (Cell::Text(text), Kind::Truth) => match text.to_ascii_lowercase().as_str() {
+            "true" | "1" => Ok(Value::from(true)),
+            "false" | "0" => Ok(Value::from(false)),
+            _ => Err(format!("`{text}` is no truth value")),
+        },
+        (Cell::Text(text), _) => text
+            .parse::<f64>()
+            .map_err(|_| format!("`{text}` is no number"))
+            .and_then(|v| element(&Cell::Number(v), kind)),
+        (Cell::Number(v), Kind::Text) => Ok(Value::from(v.to_string())),
+        (Cell::Number(v), Kind::Truth) => Ok(Value::from(*v != 0.0)),
+        (Cell::Number(v), Kind::Whole) if v.fract() == 0.0 && v.abs() < 9e15 => {
+            Ok(Value::from(*v as i64))
+        }
+        (Cell::Number(v), Kind::Whole) => Err(format!("{v} is not whole, the tensor is")),
+        (Cell::Number(v), Kind::Float) => Ok(Value::from(*v)),
+    }
+}
