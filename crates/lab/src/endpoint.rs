@@ -199,7 +199,8 @@ impl<'a> Remote<'a> {
                 some.iter().map(|&row| (row, self.sheet.clean(row).to_vec())).collect();
             let before = self.scores_of(&asks)?;
             for (answer, before) in self.ask(&asks)?.iter().zip(before) {
-                let same = answer.scores.iter().zip(&before).all(|(a, b)| a.to_bits() == b.to_bits());
+                let same =
+                    answer.scores.iter().zip(&before).all(|(a, b)| a.to_bits() == b.to_bits());
                 if !same {
                     unsteady.push(answer.row);
                 }

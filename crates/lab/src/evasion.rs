@@ -12,6 +12,7 @@ use crate::space::Space;
 
 mod apgd;
 pub mod assessment;
+mod boundary;
 mod capgd;
 pub mod comparison;
 mod coordinate;
@@ -21,8 +22,11 @@ mod hopskipjump;
 mod moeva;
 mod noise;
 pub mod profile;
+mod simba;
 mod square;
 pub mod suite;
+mod transfer;
+mod walk;
 
 /// What an attack must be able to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +153,9 @@ pub const REGISTRY: &[Entry] = &[
     Entry { id: "apgd-up", build: |s| Box::new(apgd::Apgd::push(Loss::Up, s)) },
     Entry { id: "apgd-down", build: |s| Box::new(apgd::Apgd::push(Loss::Down, s)) },
     Entry { id: "coordinate", build: |s| Box::new(coordinate::Coordinate::new(s)) },
+    Entry { id: "boundary", build: |s| Box::new(boundary::Boundary::new(s)) },
+    Entry { id: "simba", build: |s| Box::new(simba::Simba::new(s)) },
+    Entry { id: "transfer", build: |s| Box::new(transfer::Transfer::new(s)) },
     Entry { id: "hopskipjump", build: |s| Box::new(hopskipjump::HopSkipJump::new(s)) },
     Entry { id: "capgd", build: |s| Box::new(capgd::Capgd::new(s)) },
     Entry { id: "moeva", build: |s| Box::new(moeva::Moeva::new(s)) },

@@ -20,6 +20,7 @@ pub mod regression;
 pub mod space;
 pub mod stats;
 pub mod stream;
+pub mod surrogate;
 pub mod target;
 pub mod tolerance;
 #[cfg(test)]

@@ -132,8 +132,10 @@ impl Protocol for OipMap {
         let outputs = body.get("outputs").and_then(Value::as_array).ok_or("no `outputs`")?;
         let named = |o: &&Value| match &self.output {
             Some(name) => o.get("name").and_then(Value::as_str) == Some(name),
-            None => (o.get("datatype").and_then(Value::as_str) == Some("BYTES"))
-                == (self.reads == Reads::Label),
+            None => {
+                (o.get("datatype").and_then(Value::as_str) == Some("BYTES"))
+                    == (self.reads == Reads::Label)
+            }
         };
         let output = outputs.iter().find(named).ok_or_else(|| match &self.output {
             Some(name) => format!("no output `{name}`"),

@@ -43,8 +43,7 @@ impl Pointer {
             return Err(format!("`{text}` is no JSON pointer: it begins with `/`"));
         }
         let tokens = text.split('/').skip(1);
-        let tokens: Vec<String> =
-            tokens.map(|t| t.replace("~1", "/").replace("~0", "~")).collect();
+        let tokens: Vec<String> = tokens.map(|t| t.replace("~1", "/").replace("~0", "~")).collect();
         let mut parts = tokens.split(|t| t == "*");
         let before = parts.next().unwrap_or_default().to_vec();
         let after = parts.next().map(<[String]>::to_vec);
@@ -126,7 +125,8 @@ impl Words {
             other => return Err(format!("{} is no label", kind(other))),
         };
         let is = |class: &String| {
-            *class == text || matches!((class.parse::<f64>(), text.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
+            *class == text
+                || matches!((class.parse::<f64>(), text.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
         };
         if let Some(at) = self.classes.iter().position(is) {
             return Ok((0..self.classes.len()).map(|c| if c == at { 1.0 } else { 0.0 }).collect());

@@ -155,8 +155,7 @@ fn an_attack_on_an_endpoint_finds_what_it_finds_on_the_model() {
     let (server, memory, map) = (Server::new(vec![]), Memory::default(), map());
     let links = (&server as &dyn Transport, &memory as &dyn Ledger);
     let values = [0.5, 1.0, 2.5, 3.75];
-    let remote =
-        Remote::new(sheet(&values), 2, &map, links, LIMITS, Vec::new(), Spent::default());
+    let remote = Remote::new(sheet(&values), 2, &map, links, LIMITS, Vec::new(), Spent::default());
     let column = Column { lower: 0.0, upper: 4.0, std: 1.0, deployed: Deployed::Real };
     let space = Space::new(&[column], Scale::Raw).unwrap();
     let case = Case {
@@ -169,6 +168,7 @@ fn an_attack_on_an_endpoint_finds_what_it_finds_on_the_model() {
         norm: Norm::Linf,
         access: Access::Decision,
         queries_limit: Some(200),
+        constraints: None,
         probe: "endpoint",
     };
     let suite = Suite::of("t", 1, vec![attack("hopskipjump", STANDARD).unwrap()]);
@@ -191,10 +191,21 @@ fn answers_are_read_where_the_pointer_says_or_refused() {
     let cases: Vec<(&str, Reads, usize, &str, Told)> = vec![
         ("/p", Reads::Probabilities, 1, r#"{"p": 0.25}"#, Ok(vec![0.75, 0.25])),
         ("/p", Reads::Probabilities, 2, r#"{"p": [0.5, 0.25]}"#, Ok(vec![0.75, 0.25])),
-        ("/p", Reads::Probabilities, 2, r#"{"p": [[0.5, 0.5], [0.75, 0.25]]}"#, Ok(vec![0.75, 0.25])),
+        (
+            "/p",
+            Reads::Probabilities,
+            2,
+            r#"{"p": [[0.5, 0.5], [0.75, 0.25]]}"#,
+            Ok(vec![0.75, 0.25]),
+        ),
         ("/p/*", Reads::Probabilities, 1, r#"{"p": [[0.75, 0.25]]}"#, Ok(vec![0.75, 0.25])),
-        ("/r/*/s", Reads::Probabilities, 1, r#"{"r": [{"s": {"yes": 0.25, "no": 0.75}}]}"#,
-         Ok(vec![0.75, 0.25])),
+        (
+            "/r/*/s",
+            Reads::Probabilities,
+            1,
+            r#"{"r": [{"s": {"yes": 0.25, "no": 0.75}}]}"#,
+            Ok(vec![0.75, 0.25]),
+        ),
         ("/z", Reads::Numbers, 1, r#"{"z": -3}"#, Ok(vec![0.0, -3.0])),
         ("/l", Reads::Label, 1, r#"{"l": "yes"}"#, Ok(vec![0.0, 1.0])),
         ("/l", Reads::Label, 1, r#"{"l": "refer"}"#, Ok(vec![f32::NAN, f32::NAN])),
@@ -212,7 +223,8 @@ fn answers_are_read_where_the_pointer_says_or_refused() {
         match (map.answers(body.as_bytes(), rows), told) {
             (Ok(scores), Ok(expected)) => {
                 let last = &scores[scores.len() - 2..];
-                let same = last.iter().zip(&expected).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
+                let same =
+                    last.iter().zip(&expected).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
                 assert!(same, "{pointer} {body}: {scores:?}");
             }
             (Err(error), Err(words)) => assert!(error.contains(words), "{pointer} {body}: {error}"),
@@ -224,7 +236,8 @@ fn answers_are_read_where_the_pointer_says_or_refused() {
 #[test]
 fn templates_hold_rows_as_objects_or_lists_and_broken_ones_are_refused() {
     let columns = ["a".to_owned(), "b \"q\"".to_owned()];
-    let rows = [vec![Cell::Number(3.0), Cell::Text("x".into())], vec![Cell::Number(0.5), Cell::Missing]];
+    let rows =
+        [vec![Cell::Number(3.0), Cell::Text("x".into())], vec![Cell::Number(0.5), Cell::Missing]];
     let cases = [
         ("{\"r\": {{rows}}}", r#"{"r":[{"a":3,"b \"q\"":"x"},{"a":0.5,"b \"q\"":null}]}"#),
         ("{\"r\": {{values}}, \"k\": 1}", r#"{"r":[[3,"x"],[0.5,null]],"k":1}"#),

@@ -27,13 +27,10 @@
 
 use proofmark_schema::system::Norm;
 
+use super::walk::{self, Hopper, Walk, length};
 use super::{Attack, Family, Needs, Rank, Settings};
 use crate::harness::{Arena, ArenaError};
 use crate::stream::Stream;
-
-mod walk;
-
-use walk::{Hopper, Walk, length};
 
 /// The attack with a limit of queries per row.
 pub(super) struct HopSkipJump {

@@ -10,7 +10,7 @@ use crate::harness::{Arena, ArenaError, Reach};
 use crate::stream::Stream;
 
 /// The rows of one run.
-pub(in crate::evasion) struct Walk<'w, 'a> {
+pub(super) struct Walk<'w, 'a> {
     arena: &'w mut Arena<'a>,
     /// Rows that found a start.
     pub hoppers: Vec<Hopper>,
@@ -18,7 +18,7 @@ pub(in crate::evasion) struct Walk<'w, 'a> {
 }
 
 /// State of one row.
-pub(in crate::evasion) struct Hopper {
+pub(super) struct Hopper {
     pub seat: usize,
     /// Displacement of the nearest success.
     pub moved: Vec<f64>,
@@ -36,7 +36,7 @@ pub(in crate::evasion) struct Hopper {
 }
 
 /// Answer to one question.
-pub(in crate::evasion) struct Answer {
+pub(super) struct Answer {
     pub hopper: usize,
     /// Displacement of the point as deployed.
     pub moved: Vec<f64>,
@@ -302,7 +302,7 @@ impl Hopper {
 }
 
 /// Length of a displacement.
-pub(in crate::evasion) fn length(moved: &[f64], norm: Norm) -> f64 {
+pub(super) fn length(moved: &[f64], norm: Norm) -> f64 {
     match norm {
         Norm::Linf => moved.iter().fold(0.0, |m, v| m.max(v.abs())),
         Norm::L2 => moved.iter().map(|v| v * v).sum::<f64>().sqrt(),
@@ -312,7 +312,7 @@ pub(in crate::evasion) fn length(moved: &[f64], norm: Norm) -> f64 {
 
 /// A displacement drawn in toward the clean point: scaled (L2, L1) or clipped (L-inf) to
 /// `share` of its length.
-pub(in crate::evasion) fn drawn_in(moved: &[f64], share: f64, norm: Norm) -> Vec<f64> {
+pub(super) fn drawn_in(moved: &[f64], share: f64, norm: Norm) -> Vec<f64> {
     match norm {
         Norm::Linf => {
             let edge = share * length(moved, norm);
@@ -390,7 +390,7 @@ const NOISE_TRIES: usize = 60;
 /// Queries per bisection at most.
 const BISECTIONS: usize = 12;
 /// Share of the length at which a bisection stops.
-pub(in crate::evasion) const BISECTION_SHARE: f64 = 1e-3;
+pub(super) const BISECTION_SHARE: f64 = 1e-3;
 /// Share of a field's displacement at which its bisection stops.
 const FIELD_SHARE: f64 = 1e-3;
 /// Guards a comparison with one whole step against rounding.

@@ -1,0 +1,258 @@
+//! A live endpoint under attack: metered, killed in mid-run, resumed, compared with its file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::{Value, json};
+
+use crate::schemas::{Schemas, id_of};
+use crate::support::{Ran, proofmark_with};
+
+/// A scorer of one column in a thread; what it worked on is counted row by row.
+struct Server {
+    address: String,
+    seen: Arc<Mutex<Seen>>,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    rows: BTreeMap<String, usize>,
+    requests: usize,
+    headers: Vec<String>,
+}
+
+impl Server {
+    /// Answers `requests` requests and is gone then; every third is turned away first when
+    /// `moody`.
+    fn start(address: &str, requests: usize, moody: bool) -> Self {
+        let listener = TcpListener::bind(address).expect("bind");
+        let address = listener.local_addr().expect("address").to_string();
+        let (seen, end) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
+        let (theirs, ends) = (Arc::clone(&seen), Arc::clone(&end));
+        let thread = std::thread::spawn(move || {
+            for (turn, stream) in listener.incoming().enumerate() {
+                let gone = theirs.lock().expect("seen").requests >= requests;
+                if gone || ends.load(Ordering::Relaxed) {
+                    return;
+                }
+                let turned_away = moody && turn % 3 == 1;
+                serve(stream.expect("stream"), &theirs, turned_away);
+            }
+        });
+        Self { address, seen, end, thread: Some(thread) }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/score", self.address)
+    }
+
+    fn rows(&self) -> BTreeMap<String, usize> {
+        self.seen.lock().expect("seen").rows.clone()
+    }
+
+    fn stop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        // Wakes the thread that waits for a connection.
+        drop(TcpStream::connect(&self.address));
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn serve(mut stream: TcpStream, seen: &Mutex<Seen>, turned_away: bool) {
+    let mut reader = BufReader::new(stream.try_clone().expect("clone"));
+    let (mut length, mut line) = (0, String::new());
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(text) = lower.strip_prefix("content-length:") {
+            length = text.trim().parse().expect("length");
+        }
+        if lower.starts_with("authorization:") {
+            seen.lock().expect("seen").headers.push(line.trim().to_owned());
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("body");
+    if turned_away {
+        let head = "HTTP/1.1 429 Slow\r\nretry-after: 0\r\ncontent-length: 0\r\n";
+        write!(stream, "{head}connection: close\r\n\r\n").expect("write");
+        return;
+    }
+    let request: Value = serde_json::from_slice(&body).expect("json");
+    let mut held = seen.lock().expect("seen");
+    held.requests += 1;
+    let rows = request["rows"].as_array().expect("rows");
+    let results = rows.iter().map(|row| {
+        *held.rows.entry(row.to_string()).or_default() += 1;
+        let z = row["a"].as_f64().expect("a") * 0.5 + row["b"].as_f64().expect("b") - 4.0;
+        json!({ "scores": { "no": 1.0 / (1.0 + z.exp()), "yes": 1.0 / (1.0 + (-z).exp()) } })
+    });
+    let answer = json!({ "results": results.collect::<Vec<_>>() }).to_string();
+    drop(held);
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", answer.len());
+    write!(stream, "{head}connection: close\r\n\r\n{answer}").expect("write");
+}
+
+/// Rows of two numbers and a text; the label is what the scorer decides.
+fn data(folder: &std::path::Path) -> String {
+    let mut text = "a,b,t,y\n".to_owned();
+    for i in 0..8 {
+        let (a, b) = (0.25 + f64::from(i % 4) * 1.3, 0.5 + f64::from(i) * 0.8);
+        let label = if a * 0.5 + b - 4.0 > 0.0 { "yes" } else { "no" };
+        text.push_str(&format!("{a:.2},{b:.2},w{i},{label}\n"));
+    }
+    let path = folder.join("rows.csv");
+    fs::write(&path, text).expect("rows");
+    path.display().to_string()
+}
+
+fn attack(server: &str, data: &str, more: &[&str]) -> Ran {
+    let args = [
+        "attack", "--endpoint", server, "--protocol", "json", "--template",
+        "{\"rows\": {{rows}}}", "--scores-at", "/results/*/scores", "--data", data, "--label", "y",
+        "--norm", "linf", "--eps", "0.05,0.5", "--scale", "raw", "--suite", "hopskipjump",
+        "--access", "decision", "--queries", "40", "--batch", "3", "--header-env",
+        "authorization=ENDPOINT_KEY", "--format", "json",
+    ];
+    proofmark_with(&[&args[..], more].concat(), &[("ENDPOINT_KEY", "Bearer s3cret")])
+}
+
+fn without_costs(text: &str) -> Value {
+    let mut value: Value = serde_json::from_str(text).expect("report");
+    value.as_object_mut().expect("object").remove("endpoint");
+    value
+}
+
+#[test]
+fn an_endpoint_killed_in_mid_run_is_resumed_and_nothing_is_counted_twice() {
+    let folder = tempfile::tempdir().expect("folder");
+    let data = data(folder.path());
+    let mut whole = Server::start("127.0.0.1:0", usize::MAX, true);
+    let ran = attack(&whole.url(), &data, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).expect("report");
+    let all = whole.rows();
+    let sent: usize = all.values().sum();
+    assert_eq!(report["endpoint"]["rows_answered"], sent, "{}", report["endpoint"]);
+    assert!(report["endpoint"]["retries"].as_u64() > Some(0), "{}", report["endpoint"]);
+    // Eight rows are asked twice to see whether the endpoint answers alike.
+    assert_eq!(sent, all.len() + 8);
+    assert!(report["robust"][1]["k_robust"].as_u64() < Some(8), "{report:#}");
+    let key = &whole.seen.lock().expect("seen").headers[0].clone();
+    assert!(key.ends_with("Bearer s3cret"));
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("s3cret"));
+    let address = whole.address.clone();
+    whole.stop();
+
+    let state = folder.path().join("state.jsonl").display().to_string();
+    let quick = ["--state", &state, "--retries", "0"];
+    let mut first = Server::start(&address, 20, false);
+    let ran = attack(&first.url(), &data, &quick);
+    first.stop();
+    assert_eq!(ran.code, 2, "{}", ran.stdout);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("the same command goes on"), "{said}");
+    let mut second = Server::start(&address, usize::MAX, false);
+    let ran = attack(&second.url(), &data, &quick);
+    second.stop();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(without_costs(&ran.stdout), without_costs(&serde_json::to_string(&report).unwrap()));
+    let (one, two) = (first.rows(), second.rows());
+    let both: usize = one.values().chain(two.values()).sum();
+    assert_eq!(both, sent, "the two runs together ask what one run asks");
+    let resumed: Value = serde_json::from_str(&ran.stdout).expect("report");
+    assert_eq!(resumed["endpoint"]["rows_answered"], sent);
+
+    // Once more: everything is known, so that nobody need be there.
+    let ran = attack(&second.url(), &data, &quick);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let text = fs::read_to_string(&state).expect("journal");
+    let head = serde_json::from_str(text.lines().next().expect("head")).expect("head");
+    let id = id_of("proofmark.endpoint/1").expect("id");
+    assert_eq!(Schemas::committed().faults(&id, &head), [""; 0]);
+    // A torn line is dropped and its request counted as lost.
+    fs::write(&state, &text[..text.len() - 4]).expect("tear");
+    let mut third = Server::start(&address, usize::MAX, false);
+    let ran = attack(&third.url(), &data, &quick);
+    third.stop();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let resumed: Value = serde_json::from_str(&ran.stdout).expect("report");
+    assert!(resumed["endpoint"]["rows_lost"].as_u64() > Some(0), "{}", resumed["endpoint"]);
+    let ran = attack("http://127.0.0.1:9/score", &data, &quick);
+    assert!(format!("{}{}", ran.stdout, ran.stderr).contains("other questions"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_total_of_queries_is_never_passed_and_can_be_raised() {
+    let folder = tempfile::tempdir().expect("folder");
+    let data = data(folder.path());
+    let mut server = Server::start("127.0.0.1:0", usize::MAX, false);
+    let state = folder.path().join("state.jsonl").display().to_string();
+    let ran = attack(&server.url(), &data, &["--state", &state, "--queries-total", "50"]);
+    assert_eq!(ran.code, 2, "{}", ran.stdout);
+    let sent: usize = server.rows().values().sum();
+    assert!((48..=50).contains(&sent), "{sent} rows for a total of 50");
+    let ran = attack(&server.url(), &data, &["--state", &state, "--queries-total", "5000"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let all = server.rows();
+    assert_eq!(all.values().sum::<usize>(), all.len() + 8);
+    server.stop();
+}
+
+#[test]
+fn an_endpoint_that_serves_another_model_is_refused() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/credit");
+    let (model, data) = (format!("{examples}/gbm.onnx"), format!("{examples}/test.csv"));
+    // Answers as the model does not: by the amount alone.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let url = format!("http://{}/score", listener.local_addr().expect("address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            answer_half(stream);
+        }
+    });
+    let columns = "duration,amount,installment_rate,residence_since,checking_status";
+    let ran = proofmark_with(
+        &[
+            "attack", "--endpoint", &url, "--protocol", "json", "--template",
+            "{\"rows\": {{rows}}}", "--scores-at", "/p", "--data", &data, "--label", "class",
+            "--columns", columns, "--norm", "linf", "--eps", "0.05", "--scale", "bounds", "--limit",
+            "5", "--model", &model, "--output", "probabilities", "--mutable", "amount,duration",
+        ],
+        &[],
+    );
+    assert_eq!(ran.code, 2, "{}", ran.stdout);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("row 0") && said.contains("serves another model"), "{said}");
+}
+
+fn answer_half(mut stream: TcpStream) {
+    let mut reader = BufReader::new(stream.try_clone().expect("clone"));
+    let (mut length, mut line) = (0, String::new());
+    while reader.read_line(&mut line).unwrap_or(0) > 0 && !line.trim().is_empty() {
+        if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = text.trim().parse().expect("length");
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("body");
+    let request: Value = serde_json::from_slice(&body).expect("json");
+    let rows = request["rows"].as_array().map_or(0, Vec::len);
+    let answer = json!({ "p": vec![0.5; rows] }).to_string();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", answer.len());
+    write!(stream, "{head}connection: close\r\n\r\n{answer}").expect("write");
+}
