@@ -16,8 +16,8 @@ pub struct Dump {
 /// A node of a dump; children are indices into the nodes of the same tree.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DumpNode {
-    /// A leaf with one value, or several in vector trees.
-    Leaf(Vec<f32>),
+    /// A leaf with one value, or several in vector trees: the decimals of the file.
+    Leaf(Vec<f64>),
     /// A node that asks.
     Branch {
         /// The feature.
@@ -45,8 +45,8 @@ pub enum DumpSplit {
 /// What a node of a dump asks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DumpCondition {
-    /// Yes below this value.
-    Below(f32),
+    /// Yes below this value: the decimal of the file, which the library rounds to `f32`.
+    Below(f64),
     /// Yes when the category is one of these, which ascend.
     OneOf(Vec<u32>),
 }
@@ -75,7 +75,7 @@ fn flatten(tree: usize, root: &Value) -> Result<Vec<DumpNode>, XgboostError> {
         if let Some(leaf) = value.at("leaf") {
             let list = leaf.floats().or_else(|| leaf.number().map(|number| vec![number]));
             let list = list.ok_or_else(|| wrong("`leaf` is no number".into()))?;
-            nodes.push(DumpNode::Leaf(list.into_iter().map(|number| number as f32).collect()));
+            nodes.push(DumpNode::Leaf(list));
             continue;
         }
         let children = value.at("children").and_then(Value::items).unwrap_or_default();
@@ -126,7 +126,7 @@ fn condition(value: &Value) -> Result<DumpCondition, String> {
         );
     };
     if let Some(number) = condition.number() {
-        return Ok(DumpCondition::Below(number as f32));
+        return Ok(DumpCondition::Below(number));
     }
     let codes = condition.ints().ok_or("`split_condition` is neither a number nor categories")?;
     let codes = codes.into_iter().map(u32::try_from).collect::<Result<Vec<_>, _>>();

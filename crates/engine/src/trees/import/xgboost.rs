@@ -75,6 +75,16 @@ pub struct DumpOptions {
     pub names: Vec<String>,
     /// Columns of a row, at least as many as the dump uses.
     pub columns: Option<usize>,
+    /// Whether numbers stay the decimals of the file, as `f64`, for proofs about those; else they
+    /// are rounded to `f32`, as the library does.
+    pub decimals: bool,
+}
+
+impl DumpOptions {
+    /// A number of the file as it is held.
+    fn held(&self, number: f64) -> f64 {
+        if self.decimals { number } else { f64::from(number as f32) }
+    }
 }
 
 /// Reads a dump of trees (`dump_format="json"`).
@@ -360,13 +370,13 @@ fn dump_tree(
         let found = nodes.get(node).ok_or_else(|| format!("node {node} is missing"))?;
         match found {
             DumpNode::Leaf(values) => {
-                leaves.extend(values.iter().map(|&value| f64::from(value)));
+                leaves.extend(values.iter().map(|&value| options.held(value)));
                 Ok(Seen::Leaf)
             }
             DumpNode::Branch { split, condition, yes, no, missing_yes } => {
                 let feature = column(split, &options.names).map_err(|e| e.to_string())?;
                 let test = match condition {
-                    DumpCondition::Below(value) => Test::Below((*value).into()),
+                    DumpCondition::Below(value) => Test::Below(options.held(*value)),
                     DumpCondition::OneOf(set) => Test::OneOf(set.clone().into()),
                 };
                 let missing = if *missing_yes { Missing::Yes } else { Missing::No };
