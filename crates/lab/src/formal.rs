@@ -4,4 +4,5 @@
 //! and says of each proof what it is a proof of: which arithmetic, which model, which inputs.
 //! Called by `attack` and by `assess`'s runner.
 
+pub mod smoothing;
 pub mod trees;

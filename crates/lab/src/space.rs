@@ -172,6 +172,17 @@ impl Space {
         self.axes[index].grid.map(|g| g.scaled.times(1.0))
     }
 
+    /// The only way from the clean value that is open in a coordinate.
+    pub fn way(&self, index: usize) -> Option<Way> {
+        self.axes[index].way
+    }
+
+    /// Deployed values of a rounded coordinate, in the unit of the model input: one of them, and
+    /// the step from one to the next; `None` for reals.
+    pub fn grid(&self, index: usize) -> Option<(f64, f64)> {
+        self.axes[index].grid.map(|g| (g.origin, g.step.times(1.0)))
+    }
+
     /// Whether any coordinate is rounded.
     pub fn rounded(&self) -> bool {
         self.axes.iter().any(|a| a.grid.is_some())

@@ -146,6 +146,16 @@ impl Target {
         &self.names
     }
 
+    /// The judged output.
+    pub fn output(&self) -> &str {
+        self.pipeline.output()
+    }
+
+    /// Output column of each class.
+    pub fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
     /// The engine that computes, for measurements.
     pub fn engine(&self) -> EngineUse {
         let facts = self.pipeline.engine();
@@ -427,6 +437,14 @@ pub fn space(
         }
     };
     Space::new(&columns, scale)
+}
+
+/// Where each free coordinate lies, in order: input and column within it.
+pub fn coordinates(binding: &Binding) -> Vec<(String, usize)> {
+    match &binding.free {
+        Free::Columns(all) => ordered(binding, all).map(|c| (c.input.clone(), c.column)).collect(),
+        Free::Image(image) => (0..image.count).map(|at| (image.input.clone(), at)).collect(),
+    }
 }
 
 /// Groups of the data set, as the figures want them; empty groups are left out.

@@ -66,6 +66,9 @@ pub struct AttackReport {
     /// The same rows under another model, budget by budget.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<Comparison>,
+    /// What an exact search over a tree ensemble settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact: Option<ExactSearch>,
 }
 
 /// Rows of two models under the same attack, by who stands (McNemar's table).
@@ -93,6 +96,63 @@ pub struct Comparison {
     pub confidence: f64,
     /// Exact two-sided p-value of McNemar's test.
     pub p: f64,
+}
+
+/// An exact search for the nearest change of each row. The lower ends of the points' distances
+/// are its own; where a row is in none of the lists, its lower end is the exact infimum.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExactSearch {
+    /// In which arithmetic the distances are exact, and what they count.
+    pub arithmetic: String,
+    /// Edition of the search.
+    pub edition: u32,
+    /// Trees searched.
+    pub trees: u64,
+    /// Leaves of these trees.
+    pub leaves: u64,
+    /// Rows searched.
+    pub searched: u64,
+    /// Rows whose nearest change is known exactly.
+    pub settled: u64,
+    /// Rows whose decision nothing that the attacker can do changes: their lower end is infinite,
+    /// which `points` shows as null.
+    pub unchangeable: Vec<u64>,
+    /// Rows on which the search stopped early: their distances are intervals.
+    pub open: Vec<u64>,
+    /// Settled rows at whose nearest change the deployed engine did not decide otherwise.
+    pub unconfirmed: Vec<u64>,
+    /// Mean of the exact distances; only where every searched row has one.
+    pub mean_distance: Option<f64>,
+    /// Rows still right under every change nearer than a budget.
+    pub robust: Vec<ExactAt>,
+    /// Boxes judged, all rows together.
+    pub boxes: u64,
+    /// Most boxes judged per row.
+    pub boxes_limit: u64,
+    /// The deployed engine on the same rows.
+    pub deployed: DeployedBeside,
+}
+
+/// Rows still right under every change nearer than a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExactAt {
+    /// Budget; a change at exactly this distance does not count.
+    pub eps: f64,
+    /// Rows proved.
+    pub proved: u64,
+    /// Rows neither proved nor disproved.
+    pub open: u64,
+}
+
+/// What the deployed engine answers, beside an exact search in another arithmetic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeployedBeside {
+    /// Rows that it decides rightly.
+    pub correct: u64,
+    /// Rows that it decides otherwise than the arithmetic of the search.
+    pub differs: Vec<u64>,
+    /// Rows right and without a witness within each budget, by the deployed engine alone.
+    pub robust: Vec<u64>,
 }
 
 /// What the rows of a report add up to.

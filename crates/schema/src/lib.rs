@@ -15,5 +15,6 @@ pub mod paper;
 pub mod plan;
 pub mod relation;
 pub mod risk;
+pub mod smoothing;
 pub mod system;
 pub mod taxonomy;

@@ -143,12 +143,16 @@ fn figures(
             let of = records.iter().filter(|r| wanted(r));
             of.fold((0, 0), |(k, n), r| (k + u64::from(r.robust_at(eps)), n + 1))
         };
-        let (k, n) = robust(&|_| true);
-        add("robust_accuracy", "proportion", about, facts.bracket(k, n));
+        let bracket = |wanted: &dyn Fn(&RowRecord) -> bool| -> (Quantity, u64) {
+            let (k, n) = robust(wanted);
+            let of = records.iter().filter(|r| wanted(r)).map(|r| &r.point);
+            (proved(facts.bracket(k, n), &of.collect::<Vec<_>>(), eps), n)
+        };
+        add("robust_accuracy", "proportion", about, bracket(&|_| true).0);
         if let Criterion::Goal { from, .. } = request.case.criterion {
-            let (k, n) = robust(&|r| r.point.label == from);
+            let (recall, n) = bracket(&|r| r.point.label == from);
             if n >= GROUP_MIN as u64 || (group.is_none() && n > 0) {
-                add("robust_recall", "proportion", about, facts.bracket(k, n));
+                add("robust_recall", "proportion", about, recall);
             }
         }
         let (k, n) = robust(&RowRecord::attacked);
@@ -160,10 +164,10 @@ fn figures(
             continue;
         }
         for class in 0..facts.classes.len() {
-            let (k, n) = robust(&|r| r.point.label == class);
+            let (share, n) = bracket(&|r| r.point.label == class);
             if n > 0 {
                 let about = About { class: Some(class), ..about };
-                add("robust_accuracy", "proportion", about, facts.bracket(k, n));
+                add("robust_accuracy", "proportion", about, share);
             }
         }
     }
@@ -172,6 +176,17 @@ fn figures(
         out.extend(effort(request, records, &probe, validity));
     }
     out
+}
+
+/// A bracket with what is proved of its rows, where anything is.
+fn proved(bracket: Quantity, points: &[&Point], eps: f64) -> Quantity {
+    match bracket {
+        Quantity::Bracket { attacked, lower, upper, confidence, k, n, .. } => {
+            let proved = profile::proved(points, eps);
+            Quantity::Bracket { proved, attacked, lower, upper, confidence, k, n }
+        }
+        other => other,
+    }
 }
 
 /// Quantiles and the largest of the shifts found.
@@ -281,7 +296,12 @@ fn distances(
     found.collect()
 }
 
-fn report(request: &Request<'_>, records: &[RowRecord], validity: Vec<Validity>) -> AttackReport {
+/// The report of row records with these checks, without figures.
+pub fn report(
+    request: &Request<'_>,
+    records: &[RowRecord],
+    validity: Vec<Validity>,
+) -> AttackReport {
     let Request { facts, case, suite, .. } = *request;
     let n = records.len() as u64;
     let count = |wanted: &dyn Fn(&RowRecord) -> bool| -> u64 {
@@ -325,6 +345,7 @@ fn report(request: &Request<'_>, records: &[RowRecord], validity: Vec<Validity>)
         attackable: count(&RowRecord::attacked),
         robust: robust.collect(),
         profile: Some(profiled(request, &points)),
+        exact: None,
         points,
         validity,
         engine: facts.engine.clone(),
@@ -335,7 +356,8 @@ fn report(request: &Request<'_>, records: &[RowRecord], validity: Vec<Validity>)
     }
 }
 
-fn profiled(request: &Request<'_>, points: &[Point]) -> Profile {
+/// What the rows of a report add up to.
+pub fn profiled(request: &Request<'_>, points: &[Point]) -> Profile {
     // Inside or beyond a tolerance is no class of the data.
     let classes: &[String] = if request.numbers.is_some() { &[] } else { &request.facts.classes };
     let (groups, _) = large_enough(request.groups);

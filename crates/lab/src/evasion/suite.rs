@@ -11,6 +11,7 @@ use proofmark_schema::system::{Access, Norm};
 
 use super::{Attack, REGISTRY, Settings};
 use crate::criterion::Criterion;
+use crate::formal::trees::Proposals;
 use crate::harness::Case;
 use crate::oracle::Loss;
 
@@ -131,7 +132,8 @@ impl Suite {
 
     /// Edition of a named suite, for plans.
     pub fn edition_of(name: &str) -> Option<u32> {
-        PLANS.iter().find(|p| p.id == name).map(|p| p.edition)
+        let exact = (name == EXACT).then_some(Proposals::EDITION);
+        PLANS.iter().find(|p| p.id == name).map(|p| p.edition).or(exact)
     }
 
     /// Names of all suites.
@@ -226,6 +228,9 @@ const fn set(attack: &'static str, settings: Settings) -> Stage {
 }
 
 const PLUS: &str = "autoattack-plus";
+
+/// The exact search of trees: no attacks in a row, so it is made where the model is at hand.
+pub const EXACT: &str = "exact";
 
 /// Suites that run as a whole or not at all.
 const WHOLE: &[&str] = &["autoattack", PLUS];
@@ -338,7 +343,7 @@ fn refuse(name: &str) -> SuiteError {
             "it averages over the noise of a randomised model, and a model file that does not \
              answer the same every time is refused by check 2; use `autoattack`"
         }
-        "exact" => "it needs the exact tree search; use `quick`",
+        EXACT => "it searches the trees of one model file, of classes; here use `quick`",
         _ => {
             let (name, known) = (name.to_string(), Suite::names().join(", "));
             return SuiteError::Unknown { name, known };

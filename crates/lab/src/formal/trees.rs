@@ -8,21 +8,26 @@
 //! Distances are infima: where a test is strict, its closed side counts. Missing values stay
 //! missing. Columns that no tree asks about do not matter.
 
-use proofmark_engine::trees::Ensemble;
+use proofmark_engine::trees::{Arithmetic, Ensemble, Link};
 use proofmark_schema::system::Norm;
 
 mod boxes;
 mod cells;
+pub mod model;
+mod proposals;
+mod report;
 mod row;
 mod rule;
 mod search;
 
 pub use boxes::{BOXES_MAX, Boxes};
+pub use proposals::Proposals;
+pub use report::{Searched, told};
 pub use row::{Axis, Grid};
 pub use rule::{Aim, Judged, Reading};
 pub use search::Budget;
 
-use crate::decision::Decision;
+use crate::decision::{Decision, Rule};
 use row::Row;
 use search::{Range, Verdict};
 
@@ -47,6 +52,27 @@ pub enum TreesError {
     /// Too many boxes.
     #[error("the leaves make more than {BOXES_MAX} boxes, the limit of the search")]
     Large,
+    /// The judged output is no ensemble's.
+    #[error("`{output}` does not come from a tree ensemble")]
+    NoTrees {
+        /// Output.
+        output: String,
+    },
+    /// An operator behind the trees.
+    #[error("between the trees and the judged output lies `{op}`, which is not looked through")]
+    Behind {
+        /// Operator.
+        op: String,
+    },
+    /// An operator before the trees.
+    #[error(
+        "between the columns that an attacker moves and the trees lies `{op}`: the search needs \
+         them unchanged"
+    )]
+    Before {
+        /// Operator.
+        op: String,
+    },
     /// A decision that is no inequality of margins.
     #[error("the decision is made on {what}, for which no inequality of margins is known here")]
     Decision {
@@ -131,6 +157,26 @@ impl Searcher {
         self.reading.decide(&self.boxes.margins(row))
     }
 
+    /// How much of a margin the arithmetic of the deployed engine can take or give before its
+    /// decision: sums in `arithmetic`, the link and the answer in `f32`. For
+    /// [`Question::slack`].
+    pub fn slack(&self, arithmetic: Arithmetic, link: Link, decision: &Decision) -> f64 {
+        let cut = match decision.rule {
+            Rule::Cutoff { at, .. } if at > 0.0 && at < 1.0 => at,
+            _ => 0.5,
+        };
+        let answer = ANSWER_ROUNDINGS * f64::from(f32::EPSILON);
+        // A step of a probability `p` is a step of `1 / (p (1 - p))` times its size in log-odds.
+        let answer = match link {
+            Link::Identity => answer * cut.abs().max(1.0),
+            Link::Logistic { scale } | Link::LogisticEach { scale, .. } => {
+                answer / (cut * (1.0 - cut)) / scale.abs().max(f64::MIN_POSITIVE)
+            }
+            _ => answer / (cut * (1.0 - cut)),
+        };
+        self.boxes.rounding(arithmetic == Arithmetic::F32) + answer
+    }
+
     /// The nearest change of the decision from `question.from`.
     ///
     /// `allowed` is asked of the nearest row of each change that the trees grant. Where it says
@@ -205,6 +251,10 @@ impl Searcher {
         sums
     }
 }
+
+/// Roundings between margin and decision: exponential, sum, division, conversion, each with a
+/// few units of the last place, on both sides of the comparison.
+const ANSWER_ROUNDINGS: f64 = 32.0;
 
 /// A row in the given cells, as near to `clean` as its type allows, `steps` deeper.
 fn stand(row: &Row<'_>, clean: &[f32], cells: &[Range], steps: u32) -> Option<Vec<f32>> {

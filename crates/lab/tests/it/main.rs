@@ -2,4 +2,5 @@
 
 mod clothing;
 mod credit;
+mod exact;
 mod world;

@@ -134,6 +134,18 @@ impl Boxes {
         sums
     }
 
+    /// How far a difference of two margins, added up in `f32` (`single`) or `f64` in any order,
+    /// can lie from the exact one: `n` additions of at most `S` in all err by at most
+    /// `n u S / (1 - n u)` (Higham 2002, eq. 4.4), and a product each by `u S`.
+    pub fn rounding(&self, single: bool) -> f64 {
+        let unit = if single { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let magnitude = |adds: &[f64]| adds.iter().map(|v| v.abs()).fold(0.0, f64::max);
+        let most = |t: &[u32]| (t[0]..t[1]).map(|l| magnitude(self.adds(l))).fold(0.0, f64::max);
+        let sum: f64 = self.trees.windows(2).map(most).sum::<f64>() + magnitude(&self.base);
+        let operations = (self.trees() + ROUNDED_BESIDE) as f64;
+        2.0 * operations * unit * sum / (1.0 - operations * unit).max(0.5)
+    }
+
     /// What a box asks.
     pub(super) fn sides_of(&self, leaf: u32) -> &[Side] {
         let at = leaf as usize;
@@ -243,6 +255,9 @@ fn adds(tree: &Tree, leaf: usize, outputs: usize, factor: f64) -> Vec<f64> {
     }
     adds
 }
+
+/// Roundings beside the additions: weight, scale, division and base, twice over.
+const ROUNDED_BESIDE: usize = 8;
 
 /// Boxes of an ensemble: above the largest that are deployed (thousands of trees of thousands of
 /// leaves), and it bounds the memory that a hostile file can ask for.

@@ -15,6 +15,8 @@ use crate::decision::{Decision, Rule};
 pub enum Judged {
     /// Its answers, through the link.
     Answers,
+    /// Its only margin as a share: the answers are the rest to 1, and it.
+    Shares,
     /// Its margins.
     Margins,
     /// The labels it decides.
@@ -186,7 +188,7 @@ fn single(
     let two = |threshold: f64, closed: bool| {
         Ok(Reading::Two { class, other, up: 0, down: None, threshold, closed })
     };
-    let probability = judged == Judged::Answers && e.kind() == Kind::Probabilities;
+    let probability = judged == Judged::Shares;
     let link = if judged == Judged::Margins { Link::Identity } else { e.link };
     let Some((cut_class, at)) = cut else {
         return match link {
@@ -208,6 +210,7 @@ fn single(
             two(odds / scale, upper)
         }
         (Link::Step, _) => two(0.0, false),
+        (Link::Identity, _) if probability => two(side, upper),
         (Link::Identity, OutputKind::Logit) => two(odds, upper),
         (Link::Identity, OutputKind::Probability) => two(side, upper),
         (Link::Identity, OutputKind::Score) if upper => two(at, true),

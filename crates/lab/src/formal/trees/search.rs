@@ -161,6 +161,7 @@ struct Wish {
     dist: Vec<f64>,
     later: Vec<(f64, u32, u32)>,
     order: Vec<u32>,
+    worth: f64,
 }
 
 /// Ranges that several leaves share.
@@ -353,7 +354,8 @@ impl<'a> Work<'a> {
             }
             return self.loosest().map(|split| (worth, split));
         }
-        let tries = if self.judged.is_multiple_of(REACH_EVERY) { REACHES } else { &REACHES[..1] };
+        let far = self.judged > 0 && self.judged.is_multiple_of(REACH_EVERY);
+        let tries = if far { REACHES } else { &REACHES[..1] };
         for reach in tries {
             let limit = (worth * reach).min(self.upper);
             if let Some(at) = self.greedy(aim, whole, limit) {
@@ -427,6 +429,7 @@ impl<'a> Work<'a> {
     fn wish(&mut self, aim: usize, whole: f64) -> Option<f64> {
         let mut wish = std::mem::take(&mut self.wish);
         let worth = self.wished(&mut wish, aim, whole);
+        wish.worth = worth.unwrap_or(f64::INFINITY);
         self.wish = wish;
         worth
     }
@@ -570,28 +573,18 @@ impl<'a> Work<'a> {
     }
 
     fn greedily(&mut self, order: &[u32], aim: usize, whole: f64, limit: f64) -> Option<f64> {
-        let most = |this: &Self, t: u32| {
-            let ends = &this.trees[t as usize..];
-            let near = |l: &u32| {
-                let d = this.wish.dist[*l as usize];
-                d <= limit && d < f64::INFINITY
-            };
-            let all = (ends[0]..ends[1]).filter(near);
-            all.map(|l| this.sums[aim].gains[l as usize]).max()
-        };
+        let need = self.sums[aim].need;
         let mut hope = 0_i64;
         for &t in order {
-            hope += most(self, t)?;
+            hope += self.most(aim, t, limit)?;
         }
-        let need = self.sums[aim].need;
         let mut distance = whole;
         for &t in order {
             if hope < need {
                 return None;
             }
-            let (from, to) = (self.trees[t as usize], self.trees[t as usize + 1]);
             let mut best: Option<(i64, f64, u32)> = None;
-            for l in from..to {
+            for l in self.trees[t as usize]..self.trees[t as usize + 1] {
                 let gain = self.sums[aim].gains[l as usize];
                 let no_less = best.is_none_or(|(held, _, _)| gain >= held);
                 if self.wish.dist[l as usize] > limit || !no_less {
@@ -604,11 +597,25 @@ impl<'a> Work<'a> {
                 }
             }
             let (gain, d, l) = best?;
-            hope -= most(self, t)? - gain;
+            hope -= self.most(aim, t, limit)? - gain;
             self.narrow(l);
             distance = d;
         }
         (hope >= need).then(|| self.joint_distance(whole))
+    }
+
+    /// The most that a tree adds within a limit.
+    fn most(&self, aim: usize, tree: u32, limit: f64) -> Option<i64> {
+        if limit <= self.wish.worth {
+            // What it wished for is the best within the worth.
+            return Some(self.wish.best[tree as usize]);
+        }
+        let (from, to) = (self.trees[tree as usize], self.trees[tree as usize + 1]);
+        let near = |l: &u32| {
+            let d = self.wish.dist[*l as usize];
+            d <= limit && d < f64::INFINITY
+        };
+        (from..to).filter(near).map(|l| self.sums[aim].gains[l as usize]).max()
     }
 
     /// Distance of the joint box narrowed to a leaf.
