@@ -57,6 +57,7 @@ fn hints(spec: &DumpSpec, columns: &[String]) -> Hints {
         classes: spec.classes.and_then(|n| usize::try_from(n).ok()),
         names: columns.to_vec(),
         columns: (!columns.is_empty()).then_some(columns.len()),
+        decimals: false,
     }
 }
 

@@ -8,6 +8,7 @@ mod assets;
 mod cli;
 mod clock;
 mod command;
+mod exact;
 mod failure;
 mod folder;
 mod hints;

@@ -19,10 +19,10 @@ use proofmark_formats::npz;
 use proofmark_lab::accuracy;
 use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::assessment::{self as evasion, Request};
-use proofmark_lab::evasion::suite::Suite;
+use proofmark_lab::evasion::suite::{self, Suite};
 use proofmark_lab::facts::Refused;
 use proofmark_lab::faults as lab_faults;
-use proofmark_lab::harness::{HarnessError, RowRecord};
+use proofmark_lab::harness::{self, Case, HarnessError, RowRecord};
 use proofmark_lab::oracle::Oracle;
 use proofmark_lab::{regression, stats};
 use proofmark_schema::measurement::{Measurement, Quantity};
@@ -30,6 +30,7 @@ use proofmark_schema::plan::{Plan, Probe, ProbeKind};
 use proofmark_schema::system::{Bound, System, Threat};
 use serde_json::json;
 
+use crate::exact::{self, Answers};
 use crate::failure::Failure;
 use crate::loader;
 use crate::progress::Bars;
@@ -139,6 +140,20 @@ impl<'a> LabRunner<'a> {
         faults::probe(&scene, probe, &self.ctx(plan.seed))
     }
 
+    /// What the exact search proves, for threats that ask for it.
+    fn proofs(
+        &self,
+        subject: &Subject,
+        threat: &Threat,
+        case: &Case<'_>,
+    ) -> Result<Option<Answers>, RunnerError> {
+        if threat.suite != suite::EXACT {
+            return Ok(None);
+        }
+        let setup = exact::Setup::deployed(self.project, subject, case).map_err(failed)?;
+        Ok(Some(setup.search(exact::BUDGET, self.settings.threads, self.bars, self.cancel)))
+    }
+
     fn evasion(
         &self,
         subject: &Subject,
@@ -148,10 +163,14 @@ impl<'a> LabRunner<'a> {
     ) -> Result<ProbeOutcome, RunnerError> {
         let owned = subject.case(threat, &probe.id).map_err(failed)?;
         let case = owned.borrow();
-        let suite = Suite::named(&threat.suite, &case, None).map_err(|e| RunnerError::Failed {
-            reason: e.to_string(),
-            fix: "choose another suite or access for this threat".into(),
-        })?;
+        let mut proofs = self.proofs(subject, threat, &case)?;
+        let suite = match &mut proofs {
+            Some(proofs) => proofs.suite(),
+            None => Suite::named(&threat.suite, &case, None).map_err(|e| RunnerError::Failed {
+                reason: e.to_string(),
+                fix: "choose another suite or access for this threat".into(),
+            })?,
+        };
         let facts = subject.facts(plan.seed);
         let request = Request {
             numbers: owned.numbers(),
@@ -172,16 +191,24 @@ impl<'a> LabRunner<'a> {
             notes.push(format!("{} rows were decided before the interruption", done.len()));
         }
         let ctx = self.ctx(plan.seed);
-        let assessed =
-            evasion::assess(&request, &done, &ctx, &mut |row| kept.add(row)).map_err(|error| {
-                match error {
-                    HarnessError::Cancelled => RunnerError::Cancelled,
-                    other => RunnerError::Failed {
-                        reason: other.to_string(),
-                        fix: "see `proofmark check`".into(),
-                    },
-                }
-            })?;
+        let stopped = |error: HarnessError| match error {
+            HarnessError::Cancelled => RunnerError::Cancelled,
+            other => RunnerError::Failed {
+                reason: other.to_string(),
+                fix: "see `proofmark check`".into(),
+            },
+        };
+        let rows: Vec<usize> = (0..case.oracle.rows()).collect();
+        let mut records =
+            harness::run(&case, &suite, &threat.eps, &rows, &done, &ctx, &mut |row| {
+                kept.add(row);
+            })
+            .map_err(stopped)?;
+        if let Some(proofs) = &proofs {
+            proofs.bound(&mut records);
+            notes.push(proofs.told());
+        }
+        let assessed = evasion::conclude(&request, records, &ctx).map_err(stopped)?;
         kept.remove();
         let report = serde_json::to_vec_pretty(&assessed.report).map_err(bug)?;
         notes.extend(assessed.refused.iter().map(too_small));

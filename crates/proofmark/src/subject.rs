@@ -130,6 +130,11 @@ impl OwnedCase<'_> {
 }
 
 impl Subject {
+    /// Name of the model.
+    pub fn model_name(&self) -> &str {
+        &self.model
+    }
+
     /// Digests of the model and of the data it was bound to.
     pub fn digests(&self) -> &[AssetDigest] {
         &self.digests

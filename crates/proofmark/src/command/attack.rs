@@ -12,7 +12,7 @@ use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::Settings as AttackSettings;
 use proofmark_lab::evasion::assessment::{Assessment, Request};
 use proofmark_lab::evasion::suite::{self, Suite};
-use proofmark_lab::harness::{Case, HarnessError};
+use proofmark_lab::harness::{Case, HarnessError, RowRecord};
 use proofmark_lab::stats;
 use proofmark_lab::tolerance::SHIFT_ROWS;
 use proofmark_schema::attack::Outcome as RowOutcome;
@@ -33,10 +33,12 @@ use asked::{Asked, Wants};
 mod asked;
 mod compare;
 mod declared;
+mod exact;
 mod faults;
 mod judged;
 mod number;
 mod page;
+mod smoothing;
 mod sparse;
 mod timed;
 
@@ -68,6 +70,8 @@ pub struct Args {
     pub scale: Option<ScaleName>,
     /// Suite (`quick`, `margin`), or one attack by id: `noise`, `fgsm`, `apgd-ce`, `apgd-margin`,
     /// `coordinate`, `hopskipjump`.
+    ///
+    /// Proofs (docs/exact.md): `exact` for trees, which needs no budgets; `smoothing`.
     ///
     /// Errors and faults: `corruptions` (images), `faults` (tables), `bit-flips`, `availability`, or
     /// one kind (docs/faults.md); these need no norm, budgets or scale.
@@ -145,6 +149,10 @@ pub struct Args {
     pub compare: Option<PathBuf>,
     #[command(flatten)]
     pub faults: faults::FaultArgs,
+    #[command(flatten)]
+    pub exact: exact::ExactArgs,
+    #[command(flatten)]
+    pub smoothing: smoothing::SmoothingArgs,
     /// Engine.
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     pub engine: EngineName,
@@ -226,6 +234,12 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     if faults::is_suite(&args.suite) {
         return faults::run(&Asked::new(args, Wants::Rows)?, global);
     }
+    if args.suite == exact::SUITE {
+        return exact::run(&Asked::new(args, Wants::Distance)?, global);
+    }
+    if args.suite == smoothing::SUITE {
+        return smoothing::run(&Asked::new(args, Wants::Distance)?, global);
+    }
     attacked(&Asked::new(args, Wants::Budgets)?, global)
 }
 
@@ -285,7 +299,7 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
         page::write(path, &args.model, &subject, &assessed, Vec::new())?;
     }
     if let Some(path) = &args.witnesses {
-        write_witnesses(path, &subject, &assessed)?;
+        write_records(path, &subject, &assessed.records)?;
     }
     if global.format == Format::Json {
         output::json(&as_json(&assessed)?);
@@ -431,8 +445,8 @@ fn verdict(min_robust: Option<f64>, assessed: &Assessment, global: Global) -> Ex
     if passed { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-fn write_witnesses(path: &Path, subject: &Subject, assessed: &Assessment) -> Outcome<()> {
-    let found: Vec<_> = assessed.records.iter().filter(|r| r.witness.is_some()).collect();
+fn write_records(path: &Path, subject: &Subject, records: &[RowRecord]) -> Outcome<()> {
+    let found: Vec<_> = records.iter().filter(|r| r.witness.is_some()).collect();
     let rows = found.iter().map(|r| r.point.index as i64).collect();
     let x = found.iter().filter_map(|r| r.witness.clone()).flatten().collect();
     let n = found.len();

@@ -319,6 +319,15 @@ fn attacked(seen: &mut Seen) {
     let base = ["attack", "--model", &model, "--data", &data, "--label", &label];
     let more = ["--norm", "linf", "--eps", "8", "--scale", "0-255", "--suite", "fgsm"];
     stands_alone(seen, &[&base[..], &more, &["--limit", "4"]].concat());
+    let vote = ["--norm", "l2", "--suite", "smoothing", "--scale", "bounds", "--sigma", "0.5"];
+    let few = ["--samples", "60", "--samples-choose", "10", "--limit", "2"];
+    stands_alone(seen, &[&base[..], &vote, &few].concat());
+    // The exact search writes parts of the report that no other suite does.
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/tests/golden/trees_");
+    let (trees, rows) = (format!("{golden}model.json"), format!("{golden}rows.libsvm"));
+    let exact = ["attack", "--model", &trees, "--data", &rows, "--libsvm-index", "0"];
+    let more = ["--norm", "linf", "--suite", "exact", "--eps", "0.1,0.5"];
+    stands_alone(seen, &[&exact[..], &more].concat());
 }
 
 /// Measures with their files and the statement about them.

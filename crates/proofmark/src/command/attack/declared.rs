@@ -18,7 +18,7 @@ use proofmark_schema::system::{
 use super::asked::Asked;
 use super::judged::{output_kind, width_of};
 use super::number::{self, Number};
-use super::{AccessName, NormName, ScaleName, sparse};
+use super::{AccessName, NormName, ScaleName, exact, sparse};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::project::Project;
 use crate::{assets, loader};
@@ -294,6 +294,8 @@ fn columns(
         }
         args.columns.is_empty() || args.columns.iter().any(|c| c == name)
     };
+    // The exact search is about the model itself, unless it is asked for another scale.
+    let anywhere = args.suite == exact::SUITE && args.scale == ScaleName::Raw;
     let features: Vec<Feature> = table
         .columns
         .iter()
@@ -301,10 +303,11 @@ fn columns(
         .map(|c| {
             let numeric = matches!(c.kind, FeatureKind::Number | FeatureKind::Integer);
             let wanted = args.mutable.is_empty() || args.mutable.contains(&c.name);
+            let real = numeric && anywhere;
             Feature {
                 name: c.name.clone(),
-                kind: c.kind,
-                bounds: c.range,
+                kind: if real { FeatureKind::Number } else { c.kind },
+                bounds: if real { Some(ANYWHERE) } else { c.range },
                 values: Vec::new(),
                 mutable: numeric && wanted && read(&c.name),
                 group: false,
@@ -322,10 +325,11 @@ fn columns(
         .filter(|f| f.mutable)
         .map(|f| {
             let [low, high] = f.bounds.unwrap_or_default();
-            format!("{} [{low}, {high}]", f.name)
+            if anywhere { f.name.clone() } else { format!("{} [{low}, {high}]", f.name) }
         })
         .collect();
-    notes.push(format!("an attacker moves, within the range found: {}", moved.join(", ")));
+    let within = if anywhere { "to any real value" } else { "within the range found" };
+    notes.push(format!("an attacker moves, {within}: {}", moved.join(", ")));
     Ok((features, label.values.clone()))
 }
 
@@ -458,6 +462,9 @@ fn is_table(path: &Path) -> Outcome<bool> {
 fn absolute(path: &Path) -> Outcome<String> {
     Ok(assets::absolute(path)?.display().to_string())
 }
+
+/// Bounds of a column that may take any real value.
+const ANYWHERE: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 
 /// Texts read as missing.
 const MISSING: &[&str] = &["", "NA", "NaN", "nan", "?"];

@@ -6,11 +6,12 @@
 use proofmark_dataset::found;
 use proofmark_engine::graph::Dim;
 use proofmark_engine::model::Model;
-use proofmark_formats::libsvm::{self, Libsvm};
+use proofmark_formats::libsvm::{self, Absent, Index, Libsvm, LibsvmError};
 use proofmark_formats::sniff::Kind;
 use proofmark_schema::system::FoundTable;
 
 use super::asked::Asked;
+use super::exact;
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::{assets, loader};
 
@@ -34,7 +35,20 @@ pub fn table(
     };
     let bytes = assets::read_data(&args.data)?;
     let help = "see `proofmark attack --help` for the flags of libsvm";
-    let rows = libsvm::read(&bytes, args.libsvm.options(width)).or_fail("data", help)?;
+    let mut options = args.libsvm.options(width);
+    if args.suite == exact::SUITE {
+        // The convention of the search: what a row leaves out is 0.
+        options.absent.get_or_insert(Absent::Zero);
+    }
+    let rows = match libsvm::read(&bytes, options) {
+        // As the library that wrote the trees counts them, where the file does not say.
+        Err(LibsvmError::IndexUnsettled { .. }) if args.suite == exact::SUITE => {
+            options.index = Some(Index::Zero);
+            libsvm::read(&bytes, options)
+        }
+        rows => rows,
+    };
+    let rows = rows.or_fail("data", help)?;
     notes.push(format!(
         "libsvm, {} columns, indices from {}, absent values are {}",
         rows.columns, rows.index, rows.absent
