@@ -5,6 +5,7 @@
 //! random state: a [`ctx::Ctx`] is handed in.
 
 pub mod accuracy;
+pub mod changes;
 pub mod constraint;
 pub mod criterion;
 pub mod ctx;

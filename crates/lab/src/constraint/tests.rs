@@ -302,38 +302,82 @@ fn the_slope_is_that_of_differences() {
         "-a >= min(b, c * d)",
     ];
     let mut stream = Stream::new(4, "t", "slope", 0, 0);
-    let mut compared = 0;
+    let (mut compared, mut descended) = (0, 0);
     for relation in relations {
         let all = bound(&[vec![9.0; 5]], &[relation], None);
-        for _ in 0..40 {
-            let x: Vec<f32> = (0..5).map(|_| (0.2 + 3.0 * stream.unit()) as f32).collect();
+        for _ in 0..100 {
+            let x: Vec<f32> = (0..5).map(|_| (0.02 + 1.5 * stream.unit()) as f32).collect();
             let mut slope = vec![0.0; 5];
             all.slope(0, &x, &mut slope);
             let wide: Vec<f64> = x.iter().map(|&v| f64::from(v)).collect();
-            for i in 0..5 {
-                let at = |step: f64| {
-                    let mut moved = wide.clone();
-                    moved[i] += step;
-                    // The scale counts as constant, so it is taken where the slope is taken.
-                    all.total(0, &moved, false)
-                };
-                let whole = all.total(0, &wide, false);
-                if whole < 1e-3 {
-                    continue;
-                }
-                let ratio = all.total(0, &wide, true) / whole;
-                let (left, right) = ((whole - at(-1e-6)) / 1e-6, (at(1e-6) - whole) / 1e-6);
+            let at = |i: usize, step: f64| {
+                let mut moved = wide.clone();
+                moved[i] += step;
+                all.total(0, &moved, true)
+            };
+            let whole = all.total(0, &wide, true);
+            if whole < 1e-3 {
+                continue;
+            }
+            // Where every side is below 1 the scale is constant: differences are the slope.
+            let plain = (whole - all.total(0, &wide, false)).abs() < 1e-12;
+            for (i, slope) in slope.iter().enumerate().filter(|_| plain) {
+                let (left, right) = ((whole - at(i, -1e-6)) / 1e-6, (at(i, 1e-6) - whole) / 1e-6);
                 if (left - right).abs() > 1e-3 * left.abs().max(1.0) {
                     continue;
                 }
-                let wanted = right * ratio;
-                // Sums of parts with scales of their own are compared by sign only.
-                let close = (slope[i] - wanted).abs() <= 0.02 * wanted.abs().max(0.05);
-                let same_side = slope[i] * wanted > 0.0 || (slope[i] == 0.0 && wanted.abs() < 1e-6);
-                assert!(close || same_side, "{relation} at {x:?}, {i}: {} {wanted}", slope[i]);
+                let close = (slope - right).abs() <= 1e-3 * right.abs().max(1.0);
+                assert!(close, "{relation} at {x:?}, {i}: {slope} {right}");
                 compared += 1;
+            }
+            let length = slope.iter().map(|s| s * s).sum::<f64>();
+            if length > 0.0 {
+                let down = wide.iter().zip(&slope).map(|(x, s)| x - 1e-4 * s / length.sqrt());
+                // A step may raise what the violation is divided by, never the violation itself.
+                let down = down.collect::<Vec<_>>();
+                let lower = [true, false]
+                    .map(|relative| all.total(0, &down, relative) < all.total(0, &wide, relative));
+                assert!(lower.contains(&true), "{relation} at {x:?} by {slope:?}");
+                descended += 1;
             }
         }
     }
-    assert!(compared > 500, "only {compared} slopes compared");
+    assert!(compared > 300 && descended > 300, "{compared} compared, {descended} descended");
+}
+
+#[test]
+fn violations_are_those_of_python() {
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        columns: Vec<String>,
+        relations: Vec<String>,
+        rows: Vec<Vec<f64>>,
+        violations: Vec<Vec<f64>>,
+    }
+    let golden: Golden =
+        serde_json::from_str(include_str!("../../tests/golden/constraints.json")).unwrap();
+    let columns: Vec<Cells> = (0..golden.columns.len())
+        .map(|i| Cells::Numbers(golden.rows.iter().map(|row| row[i]).collect()))
+        .collect();
+    let declared = system::Constraints {
+        relations: golden.relations.iter().map(|r| Relation::parse(r).unwrap()).collect(),
+        ..system::Constraints::default()
+    };
+    let coordinates: Vec<Coordinate> =
+        golden.columns.iter().map(|n| Coordinate { name: n.clone(), price: 0.0 }).collect();
+    let cells = |name: &str| columns.get(golden.columns.iter().position(|n| n == name)?);
+    let rows = golden.rows.len();
+    let ground = Ground { coordinates: &coordinates, rows, cells: &cells, cost_limit: None };
+    let all = Constraints::bind(&declared, &ground).unwrap();
+    for (row, (cells, wanted)) in golden.rows.iter().zip(&golden.violations).enumerate() {
+        let x: Vec<f32> = cells.iter().map(|&v| v as f32).collect();
+        for (at, &wanted) in wanted.iter().enumerate() {
+            let found = all.violation_of(at, row, &x);
+            // Roots and powers may differ in the last digit between libraries.
+            let near = (found - wanted).abs() <= 1e-9 * wanted.abs().max(1.0);
+            let same = (found == 0.0) == (wanted == 0.0);
+            assert!(near && same, "row {row}, `{}`: {found} {wanted}", golden.relations[at]);
+        }
+        assert_eq!(all.breaches(row).len(), wanted.iter().filter(|v| **v > 0.0).count());
+    }
 }

@@ -32,6 +32,7 @@ use asked::{Asked, Wants};
 
 mod asked;
 mod compare;
+mod constraints;
 mod declared;
 mod exact;
 mod faults;
@@ -69,7 +70,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub scale: Option<ScaleName>,
     /// Suite (`quick`, `margin`), or one attack by id: `noise`, `fgsm`, `apgd-ce`, `apgd-margin`,
-    /// `coordinate`, `hopskipjump`.
+    /// `coordinate`, `hopskipjump`, `moeva`, `capgd`; `caa` is both of them.
     ///
     /// Proofs (docs/exact.md): `exact` for trees, which needs no budgets; `smoothing`.
     ///
@@ -133,6 +134,8 @@ pub struct Args {
     /// Most queries per row and budget.
     #[arg(long)]
     pub queries: Option<u64>,
+    #[command(flatten)]
+    pub constraint: constraints::ConstraintArgs,
     /// Fail (exit 1) unless the robust accuracy is at least this, at 95 % confidence, at the
     /// largest budget.
     #[arg(long, value_name = "R", value_parser = share)]
@@ -301,10 +304,16 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     if let Some(path) = &args.witnesses {
         write_records(path, &subject, &assessed.records)?;
     }
+    let told = constraints::explained(&args.constraint, &subject, case.constraints, &assessed);
     if global.format == Format::Json {
-        output::json(&as_json(&assessed)?);
+        let mut value = as_json(&assessed)?;
+        if let (Some(object), Some(told)) = (value.as_object_mut(), &told) {
+            object.insert("changes".into(), serde_json::to_value(told).or_fail("attack", "")?);
+        }
+        output::json(&value);
     } else {
         output::data(&as_text(&assessed));
+        output::data(&constraints::as_text(told.as_deref().unwrap_or_default()));
     }
     Ok(verdict(args.min_robust, &assessed, global))
 }

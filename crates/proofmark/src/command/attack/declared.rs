@@ -18,7 +18,7 @@ use proofmark_schema::system::{
 use super::asked::Asked;
 use super::judged::{output_kind, width_of};
 use super::number::{self, Number};
-use super::{AccessName, NormName, ScaleName, exact, sparse};
+use super::{AccessName, NormName, ScaleName, constraints, exact, sparse};
 use crate::failure::{Failure, OrFail, Outcome};
 use crate::project::Project;
 use crate::{assets, loader};
@@ -77,6 +77,7 @@ pub fn project(args: &Asked<'_>) -> Outcome<(Project, Vec<String>)> {
         papers: Vec::new(),
         constraints: Default::default(),
     };
+    constraints::apply(&args.constraint, &mut system, &mut notes)?;
     ignore_unread(&mut system, &model);
     let mut project = Project {
         dir: std::path::PathBuf::new(),
@@ -354,9 +355,14 @@ fn known_columns(args: &Asked<'_>, table: &FoundTable) -> Outcome<()> {
 fn ignore_unread(system: &mut System, model: &Model) {
     let inputs = loader::model_inputs(model.graph());
     if inputs.len() > 1 {
+        let relations = &system.constraints.relations;
+        let groups = system.constraints.one_hot.iter().flat_map(|g| g.columns.clone());
+        let named = relations.iter().flat_map(|r| r.columns()).map(|name| name.text.clone());
+        let named: BTreeSet<String> = named.chain(groups).collect();
+        let kept = |f: &Feature| f.input || named.contains(&f.name);
         let unread: Vec<String> =
-            system.features.iter().filter(|f| !f.input).map(|f| f.name.clone()).collect();
-        system.features.retain(|f| f.input);
+            system.features.iter().filter(|f| !kept(f)).map(|f| f.name.clone()).collect();
+        system.features.retain(kept);
         for data in &mut system.data {
             data.ignore.extend(unread.iter().cloned());
         }
