@@ -198,11 +198,6 @@ impl Subject {
             .or_fail("constraints", "mend `[constraints]` in the declaration")
     }
 
-    /// The declared features.
-    pub fn features(&self) -> &[Feature] {
-        &self.features
-    }
-
     fn view<'a>(&'a self, threat: &Threat) -> Outcome<Option<View<'a>>> {
         let Some(targets) = self.targets() else { return Ok(None) };
         let tolerance = threat.tolerance.ok_or_else(|| {
