@@ -16,10 +16,8 @@ import onnxruntime
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import Problem
 from pymoo.core.repair import Repair
-from pymoo.core.termination import Termination
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
-from pymoo.optimize import minimize
 
 NAMES = ["age", "education_num", "capital_gain", "capital_loss", "net_capital", "hours"]
 AGE, EDUCATION, GAIN, LOSS, NET, HOURS = range(6)
@@ -75,17 +73,6 @@ class Row(Problem):
         out["F"] = np.stack([margin, far / self.eps, broken], axis=1)
 
 
-class Ends(Termination):
-    def __init__(self, problem, generations):
-        super().__init__()
-        self.problem, self.generations = problem, generations
-
-    def _update(self, algorithm):
-        if self.problem.found is not None:
-            return 1.0
-        return algorithm.n_iter / self.generations
-
-
 def start(problem, population, draw):
     """The clean row, and rows of which a random share is drawn anew."""
     x = np.repeat(problem.clean[None, problem.free], population, axis=0)
@@ -115,11 +102,14 @@ def main():
         wall, cpu = time.perf_counter(), time.process_time()
         search = NSGA2(
             pop_size=spec["population"], n_offsprings=spec["offspring"],
-            sampling=Mend().do(problem, start(problem, spec["population"], draw)),
+            sampling=Mend()._do(problem, start(problem, spec["population"], draw)),
             crossover=SBX(prob=0.9, eta=15), mutation=PM(eta=20), repair=Mend(),
         )
-        ends = Ends(problem, spec["generations"] + 1)
-        minimize(problem, search, ends, seed=spec["seed"] + row, verbose=False)
+        # The first population counts as a generation there.
+        search.setup(problem, termination=("n_gen", spec["generations"] + 1),
+                     seed=spec["seed"] + row, verbose=False)
+        while search.has_next() and problem.found is None:
+            search.next()
         print(json.dumps({
             "row": row, "found": problem.found, "asked": problem.asked,
             "wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu,

@@ -4,6 +4,7 @@
 
 mod bad_inputs;
 mod classical;
+mod constraints;
 mod containers;
 mod drill;
 mod first_use;
