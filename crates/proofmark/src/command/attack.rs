@@ -234,6 +234,9 @@ pub enum AccessName {
 /// Runs the verb.
 pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     // One line per mode; what is no mode of its own is a suite of attacks.
+    if faults::is_suite(&args.suite) || [exact::SUITE, smoothing::SUITE].contains(&&*args.suite) {
+        constraints::refuse(&args.constraint, &args.suite)?;
+    }
     if faults::is_suite(&args.suite) {
         return faults::run(&Asked::new(args, Wants::Rows)?, global);
     }

@@ -40,6 +40,18 @@ fn positive(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a number above 0".to_owned())
 }
 
+/// Modes that would leave the constraints unheard say so instead.
+pub fn refuse(args: &ConstraintArgs, suite: &str) -> Outcome<()> {
+    if args.constraints.is_none() && args.cost_limit.is_none() && args.explain.is_none() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "constraints",
+        format!("`--suite {suite}` does not hold constraints between columns, nor explain rows"),
+        "use `--suite caa`, or leave out --constraints, --cost-limit and --explain",
+    ))
+}
+
 /// Reads the file into a made-up declaration.
 pub fn apply(args: &ConstraintArgs, system: &mut System, notes: &mut Vec<String>) -> Outcome<()> {
     for threat in &mut system.threats {
