@@ -40,12 +40,12 @@ ARMS = {"gbm": 0.1, "mlp": 0.1}
 HARD = 0.02
 
 
-def ours(options, folder, model, eps, table, seed):
+def ours(options, folder, model, eps, table, seed, limit):
     call = [options.binary, "attack", "--model", folder / f"{model}.onnx", "--data", table,
             "--label", "income", "--norm", "linf", "--eps", eps, "--scale", "bounds",
             "--suite", "moeva", "--steps", GENERATIONS, "--mutable", FREE,
             "--constraints", folder / "constraints.toml", "--engine", "onnxruntime",
-            "--threads", 1, "--seed", seed, "--format", "json", "--explain", 1]
+            "--threads", 1, "--seed", seed, "--format", "json", "--limit", limit]
     env = os.environ | {"PROOFMARK_ONNXRUNTIME": str(options.library), "NO_COLOR": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
@@ -120,14 +120,14 @@ def main():
 
 def arm(options, folder, model, kind, eps):
     """One model at one budget, on rows that are decided rightly."""
-    first, _, _, _ = ours(options, folder, model, eps, folder / "test.csv", 99)
+    first, _, _, _ = ours(options, folder, model, eps, folder / "test.csv", 99, 2 * options.rows)
     wanted = ["survived"] if kind == "all generations" else ["survived", "broken"]
     rows = [p["index"] for p in first["points"] if p["outcome"] in wanted][:options.rows]
     table = folder / f"{model}-rows.csv"
     labels = table_of(folder, rows, table)
     ratios, whole, shares = [], [], []
     for seed in range(options.rounds):
-        mine, said, _, cpu = ours(options, folder, model, eps, table, seed)
+        mine, said, _, cpu = ours(options, folder, model, eps, table, seed, len(rows))
         spec = {"eps": eps, "threads": 1, "population": POPULATION, "offspring": OFFSPRING,
                 "generations": GENERATIONS, "seed": seed, "bounds": bounds_of(folder)}
         facts, theirs = peer(options, folder, model, table, spec)
