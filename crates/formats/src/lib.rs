@@ -23,5 +23,6 @@ pub mod onnx;
 pub mod protobuf;
 pub mod sniff;
 pub mod ubjson;
+pub mod vnnlib;
 pub mod xgboost;
 pub mod zip;

@@ -4,5 +4,6 @@
 //! and says of each proof what it is a proof of: which arithmetic, which model, which inputs.
 //! Called by `attack` and by `assess`'s runner.
 
+pub mod networks;
 pub mod smoothing;
 pub mod trees;
