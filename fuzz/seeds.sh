@@ -34,6 +34,11 @@ seed policy examples/credit/guard.toml
 mkdir -p "$to/libsvm" "$to/guard_json" "$to/guard_oip" "$to/relation"
 printf 'if `a b` = 1.5e3 then not (c < 2 or d = "x") else 0 <= e <= min(f, -g ^ 2)' >"$to/relation/all"
 printf 'ratio = open / max(total, 1)' >"$to/relation/equal"
+mkdir -p "$to/vnnlib"
+head='(declare-const X_0 Real)(declare-const Y_0 Real)(assert (and (<= X_0 1.5) (>= X_0 -1e-3)))'
+printf '%s(assert (<= Y_0 0))' "$head" >"$to/vnnlib/plain"
+printf '%s(assert (or (not (> (* 2 Y_0) X_0)) (and (<= (+ Y_0 1) 0) (<= X_0 .5))))' "$head" >"$to/vnnlib/or"
+mkdir -p "$to/libsvm" "$to/guard_json" "$to/guard_oip"
 printf '1 1:0.5 3:2\n-1 qid:2 2:1e3 # said\n0 1:nan 2:-0\n' >"$to/libsvm/sparse"
 printf '0 0:1 1:2 2:3\n1 0:4 1:5 2:6\n' >"$to/libsvm/full"
 printf '1,0 5:1\n' >"$to/libsvm/labels"

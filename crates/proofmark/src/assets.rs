@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use proofmark_engine::model::{Hints, LoadError, Model};
+use proofmark_formats::gzip;
 use proofmark_formats::sniff::{HEAD_BYTES, Kind, sniff};
 use sha2::{Digest, Sha256};
 
@@ -84,6 +85,8 @@ pub fn open_model(path: &Path) -> Outcome<Model> {
 pub fn open_model_with(path: &Path, hints: &Hints) -> Outcome<Model> {
     refuse_pickles(path)?;
     let bytes = read_limited(path, MODEL_BYTES_MAX)?;
+    let bytes = gzip::inflate_if_gzip(&bytes, MODEL_BYTES_MAX as usize)
+        .or_fail("model-unreadable", "inflate it by hand, or export it again")?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let externals = |location: &str| read_external(&folder, location);
     Model::open(&bytes, hints, &externals).map_err(|error| {

@@ -22,15 +22,18 @@
 //! units only. Intercepts of ReLU are rounded up by themselves, slopes and multipliers need not
 //! be exact. A bound that is not a number proves nothing.
 //!
-//! A deployed engine computes in 32-bit floats. The forward error of any engine that sums in any
-//! order (but does not use 16-bit floats, or transforms like Winograd's) is bounded as well; where
-//! the proved margin exceeds it, the proof holds for such engines and the answer says so.
+//! A deployed engine computes in 32-bit floats. Its evaluation is that of a network whose linear
+//! maps and sums are off by at most `gamma_n` (now with `u = 2^-24`) of the magnitudes of their
+//! terms. Bounds before ReLU are made for every such network (the exact one is among them), and
+//! so is `lower`, which takes `gamma_n |a_k| (|W| magnitude + |b|)` off for each linear map. What has
+//! `lower > 0` is proved for real arithmetic and for every engine that computes in plain 32-bit
+//! floats, sums in any order, fused or not. Not covered: 16-bit floats, transforms like
+//! Winograd's, overflow. What is proved in real arithmetic alone is said to be so.
 
 use ndarray::Axis;
 
 use crown::{Domains, Frame, Scene};
 use interval::Pains;
-use net::{Map, Op};
 use tune::Effort;
 
 mod boxes;
@@ -90,20 +93,19 @@ pub struct Answer {
     pub parts: u64,
     /// Parts still open.
     pub open: u64,
-    /// The least proved bound of the left side of a limit over all parts; above nought for
-    /// [`Verdict::Safe`], `None` where nothing was bounded.
+    /// The least bound of the left side of a limit over all parts, rounding in 32 bits included;
+    /// `None` where nothing was bounded.
     pub margin: Option<f64>,
+    /// Parts that are proved in real arithmetic alone.
+    pub real_only: u64,
     /// Neurons whose sign is open over the box, the most of all boxes.
     pub open_neurons: usize,
-    /// Bound of the error of a limit's left side in 32-bit arithmetic, the largest of all.
-    pub f32_error: Option<f64>,
 }
 
 impl Answer {
     /// Whether the proof holds for engines that compute in 32-bit floats.
     pub fn holds_in_f32(&self) -> bool {
-        let known = self.margin.zip(self.f32_error);
-        self.verdict == Verdict::Safe && known.is_some_and(|(margin, error)| margin > error)
+        self.verdict == Verdict::Safe && self.real_only == 0
     }
 }
 
@@ -120,8 +122,8 @@ pub fn decide(question: &Question<'_>) -> Answer {
             parts: 0,
             open: 0,
             margin: None,
+            real_only: 0,
             open_neurons: 0,
-            f32_error: None,
         },
     };
     run.all();
@@ -258,14 +260,6 @@ impl Run<'_> {
         let corners = regions[list[0]].outer();
         let (root, frame) = interval::bounds(net, corners, None, pains, stop);
         let scene = Scene { net, frame: &frame };
-        let errors = forward_errors(net, &frame);
-        let error = |limit: &Limit| -> f64 {
-            limit.outputs.iter().map(|&(j, f)| f.abs() * errors[j]).sum()
-        };
-        for limit in list.iter().flat_map(|&i| &regions[i].limits) {
-            let most = self.answer.f32_error.unwrap_or(0.0).max(error(limit));
-            self.answer.f32_error = Some(most);
-        }
         let open = root.layers.iter().flatten().map(|layer| {
             layer.low.iter().zip(&layer.high).filter(|(l, h)| **l < 0.0 && **h > 0.0).count()
         });
@@ -283,15 +277,18 @@ impl Run<'_> {
         let stop = self.question.stop;
         let before = self.answer.parts;
         let mut round = 0_u64;
+        // parts looked at when everything was proved in real arithmetic
+        let mut real = None;
         loop {
-            let done = search.round(stop);
-            self.answer.parts = before + search.visited();
-            let margin = search.margin().min(search.lower());
-            if margin.is_finite() {
-                let held = self.answer.margin.unwrap_or(f64::INFINITY);
-                self.answer.margin = Some(held.min(margin));
+            if search.open_parts() == 0 {
+                let spent = search.visited();
+                let most = 2 * *real.get_or_insert(spent) + PARTS_FOR_SINGLE;
+                if spent >= most || stop() {
+                    break;
+                }
             }
-            let Some(found) = done else { break };
+            let Some(found) = search.round(stop) else { break };
+            self.answer.parts = before + search.visited();
             round += 1;
             if self.looked(found) {
                 return false;
@@ -303,22 +300,30 @@ impl Run<'_> {
             }
             let open = search.open_parts() as u64;
             let reason = match () {
+                () if open == 0 => continue,
                 () if stop() => TIME,
                 () if self.answer.parts >= self.question.parts_limit => "the limit of parts",
                 () if open * search.part_bytes() > QUEUE_BYTES_MAX => "the limit of memory",
                 () => continue,
             };
-            if open == 0 && search.stuck() == 0 {
-                continue;
-            }
             self.answer.open += open;
+            self.least(search.margin().min(search.lower()));
             return self.unknown(reason);
         }
+        self.least(search.margin());
+        self.answer.real_only += search.real_only();
         if search.stuck() > 0 {
             self.answer.open += search.stuck();
             return self.unknown("parts that cannot be split further are too close to call");
         }
         true
+    }
+
+    fn least(&mut self, bound: f64) {
+        if bound.is_finite() {
+            let held = self.answer.margin.unwrap_or(f64::INFINITY);
+            self.answer.margin = Some(held.min(bound));
+        }
     }
 
     /// Looks at the points where relaxed nets were least.
@@ -358,6 +363,12 @@ impl Search<'_> {
         match self {
             Self::Signs(search) => search.lower(),
             Self::Boxes(boxes) => boxes.lower(),
+        }
+    }
+    fn real_only(&self) -> u64 {
+        match self {
+            Self::Signs(search) => search.real + search.aside_parts() as u64,
+            Self::Boxes(boxes) => boxes.real + boxes.aside_parts() as u64,
         }
     }
     fn stuck(&self) -> u64 {
@@ -402,50 +413,6 @@ fn groups(regions: &[Region]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Bounds of what 32-bit arithmetic adds to each output: errors of the arguments go through the
-/// magnitudes of the weights, each sum of `n` terms adds `gamma_n` of their magnitudes.
-fn forward_errors(net: &Net, frame: &Frame) -> Vec<f64> {
-    let mut errors: Vec<Vec<f64>> = Vec::with_capacity(net.nodes.len());
-    for (k, node) in net.nodes.iter().enumerate() {
-        let error = match &node.op {
-            Op::Input => vec![0.0; node.len],
-            Op::Relu { from } => errors[*from].clone(),
-            Op::Linear { from, map, magnitude, .. } => {
-                let through = magnitude.apply(&errors[*from]);
-                let n = (terms(map) + 8) as f64 * f64::from(f32::EPSILON / 2.0);
-                let gamma = n / (1.0 - n).max(f64::MIN_POSITIVE);
-                let flow = &frame.flow[k];
-                through.iter().zip(flow).map(|(e, f)| e + gamma * (f + e)).collect()
-            }
-            Op::Sum { from } => {
-                let mut sum = vec![0.0; node.len];
-                for &f in from {
-                    let both = errors[f].iter().zip(&frame.magnitude[f]);
-                    let unit = f64::from(f32::EPSILON) * from.len() as f64;
-                    sum.iter_mut().zip(both).for_each(|(s, (e, m))| *s += e + unit * (m + e));
-                }
-                sum
-            }
-            Op::Pick { from, places } => places
-                .iter()
-                .map(|&(source, place)| errors[from[source as usize]][place as usize])
-                .collect(),
-        };
-        errors.push(error.iter().map(|e: &f64| e * ROUNDED_UP).collect());
-    }
-    errors.swap_remove(net.output)
-}
-
-/// Terms of a sum of a linear map, at most.
-fn terms(map: &Map) -> usize {
-    match map {
-        Map::Dense(w) => w.ncols(),
-        Map::Diagonal(_) => 1,
-        Map::Sparse(w) => w.starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0),
-        Map::Conv(w) => w.weight.ncols(),
-    }
-}
-
 /// Climbing for the bounds of each neuron at the root.
 const LAYERS: Effort = Effort { steps: 20, rate: 0.2, rate_beta: 0.0, decay: 0.95 };
 /// Rounds of random starts before anything is bounded.
@@ -456,14 +423,14 @@ const PROBE_STEPS: usize = 60;
 const PROBE_EVERY: u64 = 16;
 /// Points of one round that are judged on the deployed engine.
 const JUDGED_MAX: usize = 16;
+/// Parts spent at least on proving in 32 bits what is proved in real arithmetic.
+const PARTS_FOR_SINGLE: u64 = 512;
 /// Inputs up to which boxes are halved: beyond, signs of neurons are split.
 const INPUTS_FEW: usize = 12;
 /// Memory of the parts that wait.
 const QUEUE_BYTES_MAX: u64 = 3 << 29;
 /// Earlier boxes that a region's is compared with: alternatives of one box come together.
 const GROUPS_COMPARED: usize = 8;
-/// More than the rounding of the error bounds themselves takes off.
-const ROUNDED_UP: f64 = 1.0 + 1e-6;
 /// Why most questions stay open.
 const TIME: &str = "the time limit";
 

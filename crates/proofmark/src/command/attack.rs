@@ -39,6 +39,7 @@ mod faults;
 mod judged;
 mod number;
 mod page;
+mod property;
 mod smoothing;
 mod sparse;
 mod timed;
@@ -56,6 +57,8 @@ pub struct Args {
     pub data: Option<PathBuf>,
     #[command(flatten)]
     pub libsvm: LibsvmArgs,
+    #[command(flatten)]
+    pub property: property::PropertyArgs,
     /// Label column of a table, or the label file of images; not needed for rows of libsvm, which
     /// begin with their label.
     #[arg(long)]
@@ -245,6 +248,9 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     }
     if args.suite == smoothing::SUITE {
         return smoothing::run(&Asked::new(args, Wants::Distance)?, global);
+    }
+    if let Some(path) = &args.property.property {
+        return property::run(args, path, global);
     }
     attacked(&Asked::new(args, Wants::Budgets)?, global)
 }

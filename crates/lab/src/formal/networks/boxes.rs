@@ -19,7 +19,10 @@ struct Cell {
     region: usize,
     low: Vec<f64>,
     high: Vec<f64>,
+    /// Bound for real arithmetic and for any evaluation in 32 bits.
     lower: f64,
+    /// Bound for real arithmetic.
+    real: f64,
 }
 
 /// The search over the regions of one box.
@@ -28,6 +31,8 @@ pub(crate) struct Boxes<'a> {
     frame: &'a Frame,
     regions: &'a [Region],
     queue: BinaryHeap<Cell>,
+    /// Boxes that are proved in real arithmetic alone.
+    aside: BinaryHeap<Cell>,
     threads: usize,
     /// Boxes looked at.
     pub visited: u64,
@@ -35,12 +40,15 @@ pub(crate) struct Boxes<'a> {
     pub margin: f64,
     /// Boxes that cannot be split further and are not proved.
     pub stuck: u64,
+    /// Boxes that cannot be split further and are proved in real arithmetic alone.
+    pub real: u64,
 }
 
 /// A bounded cell: with its lower bound, the point where the bound is least, and how much each
 /// input weighs.
 struct Bounded {
     lower: f64,
+    real: f64,
     point: Vec<f64>,
     weight: Vec<f64>,
 }
@@ -55,23 +63,30 @@ impl<'a> Boxes<'a> {
         let whole = |&region: &usize| {
             let (low, high) = regions[region].outer();
             let (low, high) = (low.into_iter().collect(), high.into_iter().collect());
-            Cell { region, low, high, lower: f64::NEG_INFINITY }
+            Cell { region, low, high, lower: f64::NEG_INFINITY, real: f64::NEG_INFINITY }
         };
         Self {
             net: scene.net,
             frame: scene.frame,
             regions,
             queue: list.iter().map(whole).collect(),
+            aside: BinaryHeap::new(),
             threads,
             visited: 0,
             margin: f64::INFINITY,
             stuck: 0,
+            real: 0,
         }
     }
 
     /// Boxes that are not proved.
     pub(crate) fn open_parts(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Boxes that are proved in real arithmetic alone.
+    pub(crate) fn aside_parts(&self) -> usize {
+        self.aside.len()
     }
 
     /// Memory of one waiting box, about.
@@ -88,8 +103,9 @@ impl<'a> Boxes<'a> {
     pub(crate) fn round(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Option<Round> {
         let most = CELLS * self.threads;
         let mut cells = Vec::with_capacity(most);
+        let source = if self.queue.is_empty() { &mut self.aside } else { &mut self.queue };
         while cells.len() < most
-            && let Some(cell) = self.queue.pop()
+            && let Some(cell) = source.pop()
         {
             cells.push(cell);
         }
@@ -104,14 +120,16 @@ impl<'a> Boxes<'a> {
         let regions = cells.iter().map(|cell| cell.region).collect();
         for (r, (cell, bounded)) in cells.into_iter().zip(done.into_iter().flatten()).enumerate() {
             points.row_mut(r).iter_mut().zip(&bounded.point).for_each(|(p, v)| *p = *v);
-            let lower = cell.lower.max(bounded.lower);
-            if lower > 0.0 {
-                self.margin = self.margin.min(lower);
+            let lower = (cell.lower.max(bounded.lower), cell.real.max(bounded.real));
+            if lower.0 > 0.0 {
+                self.margin = self.margin.min(lower.0);
                 continue;
             }
-            match halves(cell, lower, &bounded.weight) {
-                Some(both) => self.queue.extend(both),
-                None => self.stuck += 1,
+            match (halves(cell, lower, &bounded.weight), lower.1 > 0.0) {
+                (Some(both), false) => self.queue.extend(both),
+                (Some(both), true) => self.aside.extend(both),
+                (None, false) => self.stuck += 1,
+                (None, true) => self.real += 1,
             }
         }
         Some(Round { points, regions })
@@ -140,12 +158,14 @@ impl<'a> Boxes<'a> {
             let ends = || cell.low.iter().zip(&cell.high);
             let Some(r) = best else {
                 let point = cell.low.clone();
-                return Bounded { lower: f64::NEG_INFINITY, point, weight: vec![0.0; cell.low.len()] };
+                let (lower, real) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+                return Bounded { lower, real, point, weight: vec![0.0; cell.low.len()] };
             };
             let a = pass.input.row(r);
             let least = |(a, (l, h)): (&f64, (&f64, &f64))| if *a > 0.0 { *l } else { *h };
             Bounded {
                 lower: pass.lower[r],
+                real: pass.real[r],
                 point: a.iter().zip(ends()).map(least).collect(),
                 weight: a.iter().zip(ends()).map(|(a, (l, h))| a.abs() * (h - l)).collect(),
             }
@@ -155,7 +175,7 @@ impl<'a> Boxes<'a> {
 }
 
 /// The halves of a box across the input that weighs most; `None` where no double lies between.
-fn halves(cell: Cell, lower: f64, weight: &[f64]) -> Option<[Cell; 2]> {
+fn halves(cell: Cell, (lower, real): (f64, f64), weight: &[f64]) -> Option<[Cell; 2]> {
     let middle = |i: usize| 0.5 * (cell.low[i] + cell.high[i]);
     let wide = |&i: &usize| middle(i) > cell.low[i] && middle(i) < cell.high[i];
     let at = (0..weight.len()).filter(wide).max_by(|&a, &b| weight[a].total_cmp(&weight[b]))?;
@@ -164,8 +184,8 @@ fn halves(cell: Cell, lower: f64, weight: &[f64]) -> Option<[Cell; 2]> {
     left[at] = cut;
     right[at] = cut;
     let region = cell.region;
-    let low = Cell { region, low: cell.low, high: left, lower };
-    let high = Cell { region, low: right, high: cell.high, lower };
+    let low = Cell { region, low: cell.low, high: left, lower, real };
+    let high = Cell { region, low: right, high: cell.high, lower, real };
     Some([low, high])
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Frame {
     pub magnitude: Vec<Vec<f64>>,
     /// `|W| magnitude + |b|` of linear nodes, else empty.
     pub flow: Vec<Vec<f64>>,
+    /// Share of the flow (of the magnitude, for sums) that rounding in 32 bits adds, by node.
+    pub single: Vec<f64>,
 }
 
 /// Sub-problems: boxes and bounds before each ReLU, a row each.
@@ -73,8 +75,10 @@ pub(crate) struct Duals {
 
 /// What a backward pass gives.
 pub(crate) struct Pass {
-    /// Lower bounds, rounding included.
+    /// Lower bounds for real arithmetic and for any evaluation in 32 bits.
     pub lower: Vec<f64>,
+    /// Lower bounds for real arithmetic.
+    pub real: Vec<f64>,
     /// Coefficients of the results of each ReLU node.
     pub at: Vec<Option<Matrix>>,
     /// Coefficients of the inputs.
@@ -134,8 +138,9 @@ impl Scene<'_> {
         let mut sums = Sums {
             constant: rows.constant.clone(),
             load: rows.constant.iter().map(|c| c.abs()).collect(),
+            single: vec![0.0; count],
         };
-        sums.load(&rows.coefficients, &self.frame.magnitude[rows.node]);
+        sums.load(&rows.coefficients, &self.frame.magnitude[rows.node], 0.0);
         live[rows.node] = Some(rows.coefficients.clone());
         let inputs = (count, self.net.inputs());
         let mut input = rows.input.clone().unwrap_or_else(|| Matrix::zeros(inputs));
@@ -145,10 +150,13 @@ impl Scene<'_> {
                 Op::Input => input += &a,
                 Op::Linear { from, map, bias, .. } => {
                     sums.constant(&a, bias);
-                    sums.load(&a, &self.frame.flow[k]);
+                    sums.load(&a, &self.frame.flow[k], self.frame.single[k]);
                     add(&mut live[*from], map.backward(&a));
                 }
-                Op::Sum { from } => from.iter().for_each(|&f| add(&mut live[f], a.clone())),
+                Op::Sum { from } => {
+                    sums.load(&a, &self.frame.magnitude[k], self.frame.single[k]);
+                    from.iter().for_each(|&f| add(&mut live[f], a.clone()));
+                }
                 Op::Pick { from, places } => {
                     let lens: Vec<usize> = from.iter().map(|&f| self.net.nodes[f].len).collect();
                     let back = unpick(&a, places, &lens);
@@ -164,9 +172,10 @@ impl Scene<'_> {
                 }
             }
         }
-        sums.load(&input, &self.frame.magnitude[0]);
-        let lower = self.least(&input, domains, rows, &sums);
-        Pass { lower, at, input }
+        sums.load(&input, &self.frame.magnitude[0], 0.0);
+        let real = self.least(&input, domains, rows, &sums);
+        let lower = real.iter().zip(&sums.single).map(|(r, s)| r - s * ROUNDED_UP).collect();
+        Pass { lower, real, at, input }
     }
 
     /// The least value over each row's box, with the rounding errors taken off.
@@ -262,6 +271,8 @@ struct Sums {
     constant: Vec<f64>,
     /// Sum of magnitudes of everything that was added: rounding is a tiny share of it.
     load: Vec<f64>,
+    /// What rounding in 32 bits can take off.
+    single: Vec<f64>,
 }
 
 impl Sums {
@@ -271,9 +282,11 @@ impl Sums {
         }
     }
 
-    fn load(&mut self, a: &Matrix, magnitude: &[f64]) {
-        for (sum, row) in self.load.iter_mut().zip(a.axis_iter(Axis(0))) {
-            *sum += dot_abs(slice(&row), magnitude);
+    fn load(&mut self, a: &Matrix, magnitude: &[f64], single: f64) {
+        for (r, row) in a.axis_iter(Axis(0)).enumerate() {
+            let load = dot_abs(slice(&row), magnitude);
+            self.load[r] += load;
+            self.single[r] += single * load;
         }
     }
 
@@ -384,5 +397,7 @@ fn unpick(a: &Matrix, places: &[(u32, u32)], lens: &[usize]) -> Vec<Matrix> {
 
 /// Sums that run beside one another.
 const LANES: usize = 8;
+/// More than the rounding of a sum of non-negative terms takes off.
+const ROUNDED_UP: f64 = 1.0 + 1e-6;
 /// Covers what underflows, far below any weight.
 const TINY: f64 = 1e-280;

@@ -52,10 +52,12 @@ pub(crate) fn bounds(
             }
             domains.layers[k] = Some(layer);
         }
-        let span = forward(net, node, &spans, &domains);
+        let mut span = forward(net, node, &spans, &domains);
+        widen(node, &mut span, &spans);
         if frame.is_none() {
             made.magnitude.push(magnitude(&span));
             made.flow.push(flow(node, &made));
+            made.single.push(single(node));
         }
         spans.push(span);
     }
@@ -69,7 +71,8 @@ pub(crate) fn ends(net: &Net, domains: &Domains) -> (Matrix, Matrix) {
         if let (Op::Relu { from }, Some(layer)) = (&node.op, &domains.layers[k]) {
             spans[*from] = Span { low: layer.low.clone(), high: layer.high.clone() };
         }
-        let span = forward(net, node, &spans, domains);
+        let mut span = forward(net, node, &spans, domains);
+        widen(node, &mut span, &spans);
         spans.push(span);
     }
     let last = spans.swap_remove(net.output);
@@ -101,7 +104,49 @@ fn flow(node: &Node, frame: &Frame) -> Vec<f64> {
     through.iter().zip(bias).map(|(m, b)| (m + b.abs()) * ROUNDED_UP).collect()
 }
 
-/// Interval arithmetic through one node.
+/// The share that rounding in 32 bits adds to a node: `gamma_n` of its terms. Relaying and
+/// comparing round nothing. Eight more cover scales that are folded or applied one by one.
+fn single(node: &Node) -> f64 {
+    let terms = match &node.op {
+        Op::Linear { map, .. } => map.terms() + 8,
+        Op::Sum { from } => from.len() + 8,
+        _ => return 0.0,
+    };
+    let n = terms as f64 * f64::from(f32::EPSILON / 2.0);
+    if n < 0.5 { n / (1.0 - n) } else { f64::INFINITY }
+}
+
+/// Room for evaluation in 32 bits.
+fn widen(node: &Node, span: &mut Span, spans: &[Span]) {
+    let share = single(node);
+    let room = match &node.op {
+        Op::Linear { from, magnitude, bias, .. } => {
+            let from = &spans[*from];
+            let mut most = from.low.mapv(f64::abs);
+            most.zip_mut_with(&from.high, |m, h| *m = m.max(h.abs()));
+            let mut room = magnitude.forward(&most);
+            for mut row in room.axis_iter_mut(Axis(0)) {
+                row.iter_mut().zip(bias).for_each(|(r, b)| *r += b.abs());
+            }
+            room
+        }
+        Op::Sum { from } => {
+            let mut room = Matrix::zeros(span.low.dim());
+            for &k in from {
+                room.zip_mut_with(&spans[k].low, |r, l| *r += l.abs());
+                let both = ndarray::Zip::from(&mut room).and(&spans[k].low).and(&spans[k].high);
+                both.for_each(|r, l, h| *r += (h.abs() - l.abs()).max(0.0));
+            }
+            room
+        }
+        _ => return,
+    };
+    let extra = |r: f64| share * r * ROUNDED_UP + UNDERFLOW;
+    span.low.zip_mut_with(&room, |v, r| *v = (*v - extra(*r)).next_down());
+    span.high.zip_mut_with(&room, |v, r| *v = (*v + extra(*r)).next_up());
+}
+
+/// Interval arithmetic through one node, in real arithmetic.
 fn forward(net: &Net, node: &Node, spans: &[Span], domains: &Domains) -> Span {
     match &node.op {
         Op::Input => Span { low: domains.low.clone(), high: domains.high.clone() },
@@ -206,6 +251,8 @@ fn both(chunk: &[[usize; 2]], node: usize, width: usize) -> Rows {
 
 /// More than the rounding of a sum of non-negative terms takes off.
 const ROUNDED_UP: f64 = 1.0 + 1e-9;
+/// Covers underflow of 32-bit products, far below any weight.
+const UNDERFLOW: f64 = 1e-30;
 /// Elements of one matrix: a chunk of rows stays within some tens of MiB.
 const CELLS: usize = 1 << 20;
 /// Rows of a chunk: beyond it blocked products gain nothing.

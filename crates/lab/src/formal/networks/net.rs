@@ -164,6 +164,16 @@ impl Map {
         }
     }
 
+    /// Terms of one sum, at most.
+    pub(crate) fn terms(&self) -> usize {
+        match self {
+            Self::Dense(w) => w.ncols(),
+            Self::Diagonal(_) => 1,
+            Self::Sparse(w) => w.starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0),
+            Self::Conv(w) => w.weight.ncols(),
+        }
+    }
+
     /// The same map with the magnitudes of its weights.
     pub(crate) fn magnitude(&self) -> Map {
         match self {

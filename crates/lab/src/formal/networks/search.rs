@@ -25,7 +25,10 @@ struct Part {
     beta: Arc<[f32]>,
     /// Slopes of the neurons that are open at the root.
     alpha: Arc<[f32]>,
+    /// Bound for real arithmetic and for any evaluation in 32 bits.
     lower: f64,
+    /// Bound for real arithmetic.
+    real: f64,
 }
 
 /// The search over the regions of one box.
@@ -36,6 +39,8 @@ pub(crate) struct Search<'a> {
     /// Neurons that are open at the root, by ReLU node.
     open: Vec<(usize, Vec<usize>)>,
     queue: BinaryHeap<Part>,
+    /// Parts that are proved in real arithmetic alone.
+    aside: BinaryHeap<Part>,
     threads: usize,
     /// Parts looked at.
     pub visited: u64,
@@ -43,6 +48,16 @@ pub(crate) struct Search<'a> {
     pub margin: f64,
     /// Parts without an open neuron that are not proved.
     pub stuck: u64,
+    /// Parts without an open neuron that are proved in real arithmetic alone.
+    pub real: u64,
+}
+
+/// What splitting some parts gives.
+struct Branched {
+    children: Vec<Part>,
+    stuck: u64,
+    real: u64,
+    points: Matrix,
 }
 
 /// What a round found on the way: the points where relaxed nets are least.
@@ -72,10 +87,12 @@ impl<'a> Search<'a> {
             root,
             open: open.collect(),
             queue: BinaryHeap::new(),
+            aside: BinaryHeap::new(),
             threads,
             visited: 0,
             margin: f64::INFINITY,
             stuck: 0,
+            real: 0,
         };
         let whole = |&region: &usize| Part {
             region,
@@ -83,6 +100,7 @@ impl<'a> Search<'a> {
             beta: Arc::new([]),
             alpha: search.starts(),
             lower: f64::NEG_INFINITY,
+            real: f64::NEG_INFINITY,
         };
         let parts: Vec<Part> = list.iter().map(whole).collect();
         let chunks: Vec<&[Part]> = parts.chunks(PARENTS).collect();
@@ -94,6 +112,11 @@ impl<'a> Search<'a> {
     /// The parts that are not proved.
     pub(crate) fn open_parts(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Parts that are proved in real arithmetic alone.
+    pub(crate) fn aside_parts(&self) -> usize {
+        self.aside.len()
     }
 
     /// Memory of one waiting part, about.
@@ -123,8 +146,9 @@ impl<'a> Search<'a> {
     pub(crate) fn round(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Option<Round> {
         let most = PARENTS * self.threads;
         let mut parents = Vec::with_capacity(most);
+        let source = if self.queue.is_empty() { &mut self.aside } else { &mut self.queue };
         while parents.len() < most
-            && let Some(part) = self.queue.pop()
+            && let Some(part) = source.pop()
         {
             parents.push(part);
         }
@@ -136,17 +160,18 @@ impl<'a> Search<'a> {
         let done = work::shared(self.threads, &chunks, &|chunk| self.branch(chunk, stop));
         if stop() {
             // half-done bounds are valid, but the parents are simplest to keep
-            self.queue.extend(parents);
+            parents.into_iter().for_each(|part| self.keep(part));
             return Some(Round { points: Matrix::zeros((0, 0)), regions: Vec::new() });
         }
         let width = self.scene.net.inputs();
         let (mut points, mut regions) = (Matrix::zeros((0, width)), Vec::new());
-        for (children, stuck, x) in done {
-            self.visited += children.len() as u64;
-            regions.extend(children.iter().map(|part| part.region));
-            points.append(Axis(0), x.view()).unwrap_or_default();
-            children.into_iter().for_each(|part| self.keep(part));
-            self.stuck += stuck;
+        for branched in done {
+            self.visited += branched.children.len() as u64;
+            regions.extend(branched.children.iter().map(|part| part.region));
+            points.append(Axis(0), branched.points.view()).unwrap_or_default();
+            branched.children.into_iter().for_each(|part| self.keep(part));
+            self.stuck += branched.stuck;
+            self.real += branched.real;
         }
         Some(Round { points, regions })
     }
@@ -155,6 +180,8 @@ impl<'a> Search<'a> {
     fn keep(&mut self, part: Part) {
         if part.lower > 0.0 {
             self.margin = self.margin.min(part.lower);
+        } else if part.real > 0.0 {
+            self.aside.push(part);
         } else {
             self.queue.push(part);
         }
@@ -257,6 +284,7 @@ impl<'a> Search<'a> {
                 alpha: alpha.collect(),
                 beta: tuned.duals.beta[r].iter().map(|&b| b as f32).collect(),
                 lower: part.lower.max(tuned.lower[r]),
+                real: part.real.max(tuned.real[r]),
                 ..part.clone()
             }
         });
@@ -268,7 +296,7 @@ impl<'a> Search<'a> {
         &self,
         parents: &[Part],
         stop: &(dyn Fn() -> bool + Sync),
-    ) -> (Vec<Part>, u64, Matrix) {
+    ) -> Branched {
         let list: Vec<(&Part, Option<Split>)> = parents.iter().map(|part| (part, None)).collect();
         let domains = self.domains(&list);
         let (rows, duals) = self.rows(&list, &domains);
@@ -278,7 +306,7 @@ impl<'a> Search<'a> {
         let likely: Vec<Vec<Split>> = (0..parents.len())
             .map(|d| self.likely(d, &domains, &rows, &pass, &values))
             .collect();
-        let mut stuck = 0;
+        let (mut stuck, mut real) = (0, 0);
         let mut children = Vec::with_capacity(2 * parents.len());
         for (parent, choice) in parents.iter().zip(self.chosen(parents, &likely)) {
             let Some(split) = choice else {
@@ -286,6 +314,8 @@ impl<'a> Search<'a> {
                 let (last, _) = self.bound(std::slice::from_ref(parent), LAST, stop);
                 if last.iter().any(|part| part.lower > 0.0) {
                     children.extend(last);
+                } else if last.iter().any(|part| part.real > 0.0) {
+                    real += 1;
                 } else {
                     stuck += 1;
                 }
@@ -301,7 +331,7 @@ impl<'a> Search<'a> {
             }
         }
         let (children, points) = self.bound(&children, CHILD, stop);
-        (children, stuck, points)
+        Branched { children, stuck, real, points }
     }
 
     /// The neurons that weigh most in a part's bound, by two scores.

@@ -21,8 +21,10 @@ pub(crate) struct Effort {
 
 /// The outcome.
 pub(crate) struct Tuned {
-    /// Best lower bound of each row.
+    /// Best lower bound of each row, for real arithmetic and for any evaluation in 32 bits.
     pub lower: Vec<f64>,
+    /// The same, for real arithmetic.
+    pub real: Vec<f64>,
     /// Slopes and multipliers of the last step.
     pub duals: Duals,
     /// Relaxed values at the last pass.
@@ -62,13 +64,15 @@ impl Scene<'_> {
         let mut beta_moments: Vec<Vec<[f64; 2]>> =
             duals.beta.iter().map(|beta| vec![[0.0; 2]; beta.len()]).collect();
         let mut best = vec![f64::NEG_INFINITY; rows.constant.len()];
+        let mut real = best.clone();
         let mut rate = 1.0;
         for step in 0..=effort.steps {
             let pass = self.backward(domains, rows, Some(&duals));
             best.iter_mut().zip(&pass.lower).for_each(|(best, lower)| *best = best.max(*lower));
+            real.iter_mut().zip(&pass.real).for_each(|(best, lower)| *best = best.max(*lower));
             let values = self.relaxed(domains, rows, Some(&duals), &pass, through);
             if step == effort.steps || stop() || best.iter().all(|&b| b > 0.0) {
-                return Tuned { lower: best, duals, values };
+                return Tuned { lower: best, real, duals, values };
             }
             let time = step as i32 + 1;
             for (k, moment) in moments.iter_mut().enumerate() {
