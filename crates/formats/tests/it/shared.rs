@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use proofmark_formats::gzip::{self, INFLATED_BYTES_MAX};
 use proofmark_formats::sniff::{HEAD_BYTES, Kind, sniff};
-use proofmark_formats::{idx, onnx};
+use proofmark_formats::{idx, onnx, vnnlib};
+
+use crate::fixture;
 
 /// All files below `folder` whose name ends so; empty, and said aloud, when it is absent.
 #[allow(clippy::print_stderr)]
@@ -95,4 +97,48 @@ fn tables_are_recognised() {
             assert_eq!(kind(&std::fs::read(&path).unwrap()), expected, "{name}");
         }
     }
+}
+
+/// Properties as an independent reader in exact fractions has them (`fixtures/vnnlib.py`).
+#[test]
+fn benchmark_properties_read_as_an_independent_reader_does() {
+    let golden = String::from_utf8(fixture("vnnlib.txt")).unwrap();
+    let mut read = std::collections::BTreeMap::new();
+    for path in files("vnn", ".vnnlib.gz") {
+        let property = vnnlib::read(&std::fs::read(&path).unwrap()).unwrap();
+        read.insert(path.file_name().unwrap().to_string_lossy().into_owned(), property);
+    }
+    if read.is_empty() {
+        return;
+    }
+    let mut lines = golden.lines();
+    let mut compared = 0;
+    while let Some(head) = lines.next() {
+        let words: Vec<&str> = head.split(' ').collect();
+        let property = &read[words[0].split('/').nth(1).unwrap()];
+        let sizes = [property.inputs, property.outputs, property.cases.len()];
+        assert_eq!(sizes.map(|n| n.to_string()), words[1..], "{head}");
+        for case in &property.cases {
+            let (ends, constraints) = lines.next().unwrap().split_once(" | ").unwrap();
+            let ends: Vec<f64> = ends.trim().split(' ').map(|v| v.parse().unwrap()).collect();
+            for (side, golden) in [(&case.lower, ends[0]), (&case.upper, ends[1])] {
+                let weighed = |end: fn(&vnnlib::Number) -> f64| -> f64 {
+                    side.iter().enumerate().map(|(i, n)| (i % 7 + 1) as f64 * end(n)).sum()
+                };
+                let room = 1e-10;
+                let (low, high) = (weighed(|n| n.below), weighed(|n| n.above));
+                assert!(low <= golden + room && golden <= high + room, "{head}: {low} {high}");
+                assert!(high - low < 1e-9, "{head}");
+            }
+            let own = case.constraints.iter().map(|c| {
+                let terms = c.terms.iter().map(|(v, f)| format!("{:?}*{v}", f.below));
+                let mut terms: Vec<String> = terms.collect();
+                terms.sort();
+                format!("{} + {:?}", terms.join(" "), c.constant.below.abs())
+            });
+            assert_eq!(own.collect::<Vec<_>>().join(" ; "), constraints, "{head}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, read.len());
 }

@@ -255,22 +255,54 @@ impl Run<'_> {
             return self.unknown(TIME);
         }
         let few = net.inputs() <= INPUTS_FEW;
-        let effort = if few { Effort { steps: 0, ..LAYERS } } else { LAYERS };
-        let pains = Pains { effort: Some(effort), threads: question.threads };
-        let corners = regions[list[0]].outer();
-        let (root, frame) = interval::bounds(net, corners, None, pains, stop);
-        let scene = Scene { net, frame: &frame };
-        let open = root.layers.iter().flatten().map(|layer| {
-            layer.low.iter().zip(&layer.high).filter(|(l, h)| **l < 0.0 && **h > 0.0).count()
+        let mut list = list.to_vec();
+        for steps in [None, Some(0), Some(LAYERS.steps)] {
+            let effort = steps.map(|steps| Effort { steps, ..LAYERS });
+            let pains = Pains { effort, threads: question.threads };
+            let corners = regions[list[0]].outer();
+            let (root, frame) = interval::bounds(net, corners, None, pains, stop);
+            let scene = Scene { net, frame: &frame };
+            self.close(scene, &root, &mut list);
+            if list.is_empty() {
+                return true;
+            }
+            let open = root.layers.iter().flatten().map(|layer| {
+                layer.low.iter().zip(&layer.high).filter(|(l, h)| **l < 0.0 && **h > 0.0).count()
+            });
+            let open = open.sum();
+            // boxes are bounded anew by every part; signs are split under the best bounds
+            if few {
+                self.answer.open_neurons = self.answer.open_neurons.max(open);
+                let boxes = boxes::Boxes::begin(scene, regions, &list, question.threads);
+                return self.work(Search::Boxes(boxes), &list);
+            }
+            if steps == Some(LAYERS.steps) {
+                self.answer.open_neurons = self.answer.open_neurons.max(open);
+                let threads = question.threads;
+                let signs = search::Search::begin(scene, &root, regions, &list, threads, stop);
+                return self.work(Search::Signs(signs), &list);
+            }
+            if stop() {
+                break;
+            }
+        }
+        self.answer.open += list.len() as u64;
+        self.unknown(TIME)
+    }
+
+    /// Takes off the list what plain bounds prove, for real arithmetic and for 32 bits.
+    fn close(&mut self, scene: Scene<'_>, root: &Domains, list: &mut Vec<usize>) {
+        let regions = self.question.regions;
+        list.retain(|&i| {
+            let rows = Region::rows(scene.net, regions[i].limits.iter().map(|limit| (limit, 0)));
+            let lower = scene.backward(root, &rows, None).lower;
+            let best = lower.into_iter().fold(f64::NEG_INFINITY, f64::max);
+            if best > 0.0 {
+                self.least(best);
+            }
+            best.is_nan() || best <= 0.0
         });
-        self.answer.open_neurons = self.answer.open_neurons.max(open.sum());
-        let search = if few {
-            Search::Boxes(boxes::Boxes::begin(scene, regions, list, question.threads))
-        } else {
-            let threads = question.threads;
-            Search::Signs(search::Search::begin(scene, &root, regions, list, threads, stop))
-        };
-        self.work(search, list)
+        self.answer.parts += 1;
     }
 
     fn work(&mut self, mut search: Search<'_>, list: &[usize]) -> bool {

@@ -17,6 +17,7 @@ mod interrupted;
 mod model_run;
 mod onnxruntime;
 mod papers;
+mod proofs;
 mod regression;
 mod risk;
 mod schemas;

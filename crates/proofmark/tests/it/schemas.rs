@@ -328,6 +328,12 @@ fn attacked(seen: &mut Seen) {
     let exact = ["attack", "--model", &trees, "--data", &rows, "--libsvm-index", "0"];
     let more = ["--norm", "linf", "--suite", "exact", "--eps", "0.1,0.5"];
     stands_alone(seen, &[&exact[..], &more].concat());
+    let property = path("p.vnnlib");
+    let ask = ["attack", "--model", &model, "--property", &property, "--timeout", "1"];
+    for conditions in ["(<= Y_0 1000000)", "(<= Y_0 Y_1) (>= Y_0 Y_1)"] {
+        fs::write(&property, super::proofs::images(28 * 28, 10, 1.0, conditions)).expect("write");
+        stands_alone(seen, &ask);
+    }
 }
 
 /// Measures with their files and the statement about them.

@@ -217,7 +217,10 @@ fn tighten(
     let chunks: Vec<&[[usize; 2]]> = open.chunks(size).collect();
     let found = work::shared(threads, &chunks, &|chunk: &&[[usize; 2]]| {
         let rows = both(chunk, from, width);
-        if effort.steps == 0 || stop() {
+        if stop() {
+            return vec![f64::NEG_INFINITY; rows.constant.len()];
+        }
+        if effort.steps == 0 {
             return scene.backward(domains, &rows, None).lower;
         }
         scene.tune(domains, &rows, tune::start(domains, &rows), effort, stop).lower

@@ -1,0 +1,107 @@
+//! `attack --property`: answers, reports and refusals of the real binary.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Scratch, proofmark};
+
+/// A property whose box holds every image of pixels `0..=high`, and conditions on the outputs.
+pub fn images(inputs: usize, outputs: usize, high: f64, conditions: &str) -> String {
+    let mut text = String::new();
+    for i in 0..inputs {
+        let _ = writeln!(text, "(declare-const X_{i} Real)");
+        let _ = writeln!(text, "(assert (and (>= X_{i} 0.0) (<= X_{i} {high})))");
+    }
+    for j in 0..outputs {
+        let _ = writeln!(text, "(declare-const Y_{j} Real)");
+    }
+    let _ = writeln!(text, "(assert (and {conditions}))");
+    text
+}
+
+fn asked(model: &str, property: &str, timeout: &str) -> (i32, Value) {
+    let args = ["attack", "--model", model, "--property", property, "--timeout", timeout];
+    let ran = proofmark(&[&args[..], &["--format", "json"]].concat());
+    (ran.code, serde_json::from_str(&ran.stdout).expect("json"))
+}
+
+#[test]
+fn a_property_is_answered_with_a_witness_a_proof_or_neither() {
+    let scratch = Scratch::copy_of("clothing");
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let (model, property) = (path("cnn.onnx"), path("p.vnnlib"));
+    let table = [
+        ("any image", 1.0, "(<= Y_0 1000000)", "sat"),
+        ("nearly black images", 0.001, "(>= Y_0 1000000)", "unsat"),
+        ("a tie of all images", 1.0, "(<= Y_0 Y_1) (>= Y_0 Y_1)", "unknown"),
+    ];
+    for (name, high, conditions, verdict) in table {
+        fs::write(&property, images(28 * 28, 10, high, conditions)).expect("write");
+        let (code, answer) = asked(&model, &property, "2");
+        assert_eq!((code, answer["verdict"].as_str()), (0, Some(verdict)), "{name}: {answer:#}");
+        assert!(answer["seconds"].as_f64() < Some(8.0), "{name}: {answer:#}");
+        match verdict {
+            "sat" => {
+                let input = answer["witness"]["input"].as_array().expect("input");
+                assert_eq!(input.len(), 28 * 28);
+                assert!(input.iter().all(|x| (0.0..=1.0).contains(&x.as_f64().unwrap())));
+                let replay = answer["witness"]["replay"].as_array().expect("replay");
+                assert!(replay.len() == 2 && replay[0]["engine"] != replay[1]["engine"]);
+            }
+            "unsat" => {
+                assert_eq!(answer["proof"]["holds_in_f32"], true);
+                assert!(answer["proof"]["margin"].as_f64() > Some(0.0));
+                assert!(answer["witness"].is_null());
+            }
+            _ => assert!(answer["reason"].is_string(), "{answer:#}"),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused_with_a_reason() {
+    let scratch = Scratch::copy_of("clothing");
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let (model, property) = (path("cnn.onnx"), path("p.vnnlib"));
+    let text = images(4, 10, 1.0, "(<= Y_0 1)");
+    let table = [
+        (text.clone(), "names 4 inputs"),
+        (text.replace("(<= Y_0 1)", "(<= Y_0 (* Y_0 Y_1))"), "line 19, column 22"),
+        (text.replace("(>= X_2 0.0)", "(>= X_2 X_3)"), "X_2 has no lower bound"),
+        (text.replace("Y_0 1", "Y_0 |1|"), "quoted names"),
+    ];
+    for (text, words) in table {
+        fs::write(&property, text).expect("write");
+        let (code, answer) = asked(&model, &property, "2");
+        assert_eq!((code, answer["format"].as_str()), (2, Some("proofmark.error/1")));
+        assert!(answer["message"].as_str().unwrap().contains(words), "{words}: {answer:#}");
+    }
+    let trees = Scratch::credit(2).path("gbm.onnx").display().to_string();
+    fs::write(&property, images(20, 2, 1.0, "(<= Y_0 1)")).expect("write");
+    assert_eq!(asked(&trees, &property, "2").0, 2);
+}
+
+/// Real instances, one of each answer and family, where the shared data lie.
+#[test]
+fn shared_instances_are_answered_as_the_winner_did() {
+    let root = Path::new("/work/shared/data/vnn");
+    if !root.exists() {
+        eprintln!("skipped: {} is not there", root.display());
+        return;
+    }
+    let table = [
+        ("rl_cartpole_lunarlander", "cartpole", "cartpole_case_safe_47", "unsat"),
+        ("rl_cartpole_lunarlander", "lunarlander", "lunarlander_case_safe_13", "sat"),
+        ("mnist_fc_256x2", "mnist-net_256x2", "prop_1_0.05", "sat"),
+    ];
+    for (folder, net, property, verdict) in table {
+        let model = root.join(folder).join(format!("onnx/{net}.onnx.gz"));
+        let property = root.join(folder).join(format!("vnnlib/{property}.vnnlib.gz"));
+        let (model, property) = (model.display().to_string(), property.display().to_string());
+        let (code, answer) = asked(&model, &property, "30");
+        assert_eq!((code, answer["verdict"].as_str()), (0, Some(verdict)), "{answer:#}");
+    }
+}
