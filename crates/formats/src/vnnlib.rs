@@ -93,7 +93,9 @@ pub enum VnnlibError {
     TooLarge,
     #[error("the property declares no {0}")]
     NoVariable(&'static str),
-    #[error("the variables {kind}_i are numbered from 0 without gaps, but {kind}_{index} is missing")]
+    #[error(
+        "the variables {kind}_i are numbered from 0 without gaps, but {kind}_{index} is missing"
+    )]
     Gap { kind: char, index: usize },
     #[error("X_{input} has no {side} bound in case {case}; a property needs a box of inputs")]
     Unbounded { input: usize, side: &'static str, case: usize },

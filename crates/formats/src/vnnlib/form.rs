@@ -119,11 +119,7 @@ fn tighter(held: Number, bound: Number, upper: bool) -> Number {
         return bound;
     }
     match upper {
-        true => {
-            Number { below: held.below.min(bound.below), above: held.above.min(bound.above) }
-        }
-        false => {
-            Number { below: held.below.max(bound.below), above: held.above.max(bound.above) }
-        }
+        true => Number { below: held.below.min(bound.below), above: held.above.min(bound.above) },
+        false => Number { below: held.below.max(bound.below), above: held.above.max(bound.above) },
     }
 }

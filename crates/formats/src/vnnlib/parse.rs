@@ -205,7 +205,11 @@ impl<'a> Parser<'a> {
             "and" | "or" => {
                 let parts = self.formulas(negated)?;
                 // De Morgan
-                if (operator == "and") != negated { Formula::And(parts) } else { Formula::Or(parts) }
+                if (operator == "and") != negated {
+                    Formula::And(parts)
+                } else {
+                    Formula::Or(parts)
+                }
             }
             "not" => {
                 let inner = self.formula(!negated)?;

@@ -1,3 +1,5 @@
+//! Properties as text, and what they become.
+
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
@@ -72,7 +74,8 @@ fn boxes_of_alternatives_stay_apart() {
 
 #[test]
 fn decimals_are_enclosed_and_doubles_stay_exact() {
-    for text in ["0", "-0.0", "0.5", "1e3", "-2.5e-1", "0.100000001490116119384765625", "+7", ".5"] {
+    for text in ["0", "-0.0", "0.5", "1e3", "-2.5e-1", "0.100000001490116119384765625", "+7", ".5"]
+    {
         let number = Number::literal(text).unwrap();
         assert_eq!(number, Number::exact(text.parse().unwrap()), "{text}");
     }

@@ -14,18 +14,18 @@
 //! replaces some `a_k` by a result `b` that is computed with an error of at most `gamma_n` times
 //! the sum of the magnitudes of its terms (Higham 2002, section 3.1: any order of summation,
 //! with or without fused operations). As `|v_k|` is at most `magnitude_k` over the whole box, the
-//! bound is off by at most `gamma_n` times the `load`: the sum, over all steps, of
-//! `|a_k| (|W| magnitude + |b|)` for linear maps, `|a_k| magnitude_k` elsewhere. The load is summed beside
-//! the bound, and `operations * 2^-52 * load` is taken off, where `operations` is above the
-//! number of roundings of any chain; `2^-52` is twice the unit roundoff, which pays for
-//! `gamma_n > n u`, for the rounding of the load itself and for weights that are right to a few
-//! units only. Intercepts of ReLU are rounded up by themselves, slopes and multipliers need not
-//! be exact. A bound that is not a number proves nothing.
+//! bound is off by at most `gamma_n` times the `load`: the sum, over all steps, of `|a_k| (|W|
+//! magnitude + |b|)` for linear maps, `|a_k| magnitude_k` elsewhere. The load is summed beside the
+//! bound, and `operations * 2^-52 * load` is taken off, where `operations` is above the number of
+//! roundings of any chain; `2^-52` is twice the unit roundoff, which pays for `gamma_n > n u`, for
+//! the rounding of the load itself and for weights that are right to a few units only. Intercepts
+//! of ReLU are rounded up by themselves, slopes and multipliers need not be exact. A bound that is
+//! not a number proves nothing.
 //!
 //! A deployed engine computes in 32-bit floats. Its evaluation is that of a network whose linear
 //! maps and sums are off by at most `gamma_n` (now with `u = 2^-24`) of the magnitudes of their
-//! terms. Bounds before ReLU are made for every such network (the exact one is among them), and
-//! so is `lower`, which takes `gamma_n |a_k| (|W| magnitude + |b|)` off for each linear map. What has
+//! terms. Bounds before ReLU are made for every such network (the exact one is among them), and so
+//! is `lower`, which takes `gamma_n |a_k| (|W| magnitude + |b|)` off for each linear map. What has
 //! `lower > 0` is proved for real arithmetic and for every engine that computes in plain 32-bit
 //! floats, sums in any order, fused or not. Not covered: 16-bit floats, transforms like
 //! Winograd's, overflow. What is proved in real arithmetic alone is said to be so.

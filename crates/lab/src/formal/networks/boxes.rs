@@ -6,7 +6,6 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-
 use super::crown::{Frame, Scene};
 use super::interval::{self, Pains};
 use super::net::{Matrix, Net};

@@ -74,9 +74,10 @@ pub fn lower(graph: &Graph) -> Result<Net, LowerError> {
         builder.node(node, &output.name)?;
     }
     let head = builder.heads.get(&output.name).copied().unwrap_or(Head::None);
-    let held = builder.values.get(&output.name).ok_or_else(|| {
-        LowerError::Outputs("an output that does not depend on the input".into())
-    })?;
+    let held = builder
+        .values
+        .get(&output.name)
+        .ok_or_else(|| LowerError::Outputs("an output that does not depend on the input".into()))?;
     Ok(Net { output: held.node, nodes: builder.nodes, head })
 }
 
@@ -159,15 +160,16 @@ impl Builder<'_> {
 
     fn sized(&self, shape: &[usize], what: &str) -> Lowered<usize> {
         let len = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d));
-        len.filter(|&n| n > 0 && n <= ELEMENTS_MAX).ok_or_else(|| {
-            LowerError::TooLarge(format!("{what} has the shape {shape:?}"))
-        })
+        len.filter(|&n| n > 0 && n <= ELEMENTS_MAX)
+            .ok_or_else(|| LowerError::TooLarge(format!("{what} has the shape {shape:?}")))
     }
 
     /// The value an input names, which depends on the network's input.
     fn held(&self, node: &GraphNode, i: usize) -> Lowered<Held> {
         let held = node.inputs.get(i).and_then(|name| self.values.get(name)).cloned();
-        held.ok_or_else(|| refusal(node, format!("input {i} is a constant where a value is wanted")))
+        held.ok_or_else(|| {
+            refusal(node, format!("input {i} is a constant where a value is wanted"))
+        })
     }
 
     /// A constant input; `None` where it is left out.
@@ -387,9 +389,8 @@ fn strides(shape: &[usize]) -> Vec<usize> {
 fn indices<'a>(shape: &'a [usize], by: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
     let own = strides(shape);
     let total: usize = shape.iter().product();
-    (0..total).map(move |i| {
-        (0..shape.len()).map(|axis| i / own[axis] % shape[axis] * by[axis]).sum()
-    })
+    (0..total)
+        .map(move |i| (0..shape.len()).map(|axis| i / own[axis] % shape[axis] * by[axis]).sum())
 }
 
 /// A constant spread over a shape that it can be broadcast to; `None` where it would enlarge it.

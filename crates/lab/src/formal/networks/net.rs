@@ -43,13 +43,25 @@ pub(crate) struct Node {
 pub(crate) enum Op {
     Input,
     /// `map(from) + bias`
-    Linear { from: usize, map: Map, magnitude: Map, bias: Vec<f64> },
+    Linear {
+        from: usize,
+        map: Map,
+        magnitude: Map,
+        bias: Vec<f64>,
+    },
     /// Sum of values of the same length.
-    Sum { from: Vec<usize> },
+    Sum {
+        from: Vec<usize>,
+    },
     /// Element `i` is element `places[i].1` of `from[places[i].0]`.
-    Pick { from: Vec<usize>, places: Vec<(u32, u32)> },
+    Pick {
+        from: Vec<usize>,
+        places: Vec<(u32, u32)>,
+    },
     /// `max(0, from)`
-    Relu { from: usize },
+    Relu {
+        from: usize,
+    },
 }
 
 /// A linear map.
@@ -248,7 +260,10 @@ impl Sparse {
 
     fn row(&self, i: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let range = self.starts[i]..self.starts[i + 1];
-        self.places[range.clone()].iter().map(|&p| p as usize).zip(self.weights[range].iter().copied())
+        self.places[range.clone()]
+            .iter()
+            .map(|&p| p as usize)
+            .zip(self.weights[range].iter().copied())
     }
 
     fn forward(&self, x: &Matrix) -> Matrix {

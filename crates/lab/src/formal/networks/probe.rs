@@ -34,8 +34,7 @@ impl<'a> Probe<'a> {
         steps: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Vec<Found> {
-        let list: Vec<usize> =
-            list.iter().copied().filter(|&i| self.inner[i].is_some()).collect();
+        let list: Vec<usize> = list.iter().copied().filter(|&i| self.inner[i].is_some()).collect();
         let mut found = Vec::new();
         for chunk in list.chunks(REGIONS_AT_ONCE) {
             let starts: Vec<(usize, u64)> =

@@ -292,20 +292,15 @@ impl<'a> Search<'a> {
     }
 
     /// Splits each part at the neuron that promises most, and bounds the children.
-    fn branch(
-        &self,
-        parents: &[Part],
-        stop: &(dyn Fn() -> bool + Sync),
-    ) -> Branched {
+    fn branch(&self, parents: &[Part], stop: &(dyn Fn() -> bool + Sync)) -> Branched {
         let list: Vec<(&Part, Option<Split>)> = parents.iter().map(|part| (part, None)).collect();
         let domains = self.domains(&list);
         let (rows, duals) = self.rows(&list, &domains);
         let pass = self.scene.backward(&domains, &rows, Some(&duals));
         let through = self.open.last().map_or(0, |(k, _)| *k);
         let values = self.scene.relaxed(&domains, &rows, Some(&duals), &pass, through);
-        let likely: Vec<Vec<Split>> = (0..parents.len())
-            .map(|d| self.likely(d, &domains, &rows, &pass, &values))
-            .collect();
+        let likely: Vec<Vec<Split>> =
+            (0..parents.len()).map(|d| self.likely(d, &domains, &rows, &pass, &values)).collect();
         let (mut stuck, mut real) = (0, 0);
         let mut children = Vec::with_capacity(2 * parents.len());
         for (parent, choice) in parents.iter().zip(self.chosen(parents, &likely)) {

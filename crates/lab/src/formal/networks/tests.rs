@@ -1,3 +1,5 @@
+//! Bounds against samples, verdicts against grids, golden bounds.
+
 use proofmark_engine::graph::{Attribute, Dim, Graph, Node as GraphNode, ValueInfo};
 use proofmark_engine::reference::{self, Precision};
 use proofmark_engine::value::{DType, Inputs, Tensor, Value};
@@ -14,11 +16,8 @@ struct Maker {
 
 impl Maker {
     fn new(shape: &[usize], seed: u64) -> Self {
-        let info = |name: &str, shape| ValueInfo {
-            name: name.into(),
-            dtype: Some(DType::F32),
-            shape,
-        };
+        let info =
+            |name: &str, shape| ValueInfo { name: name.into(), dtype: Some(DType::F32), shape };
         let dims = shape.iter().map(|&d| Dim::Fixed(d)).collect();
         let graph = Graph {
             inputs: vec![info("x", Some(dims))],

@@ -57,10 +57,14 @@ impl Scene<'_> {
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Tuned {
         let through = self.last(rows.node);
-        let mut moments: Vec<Option<Moments>> = duals.alpha.iter().map(|alpha| {
-            let dim = alpha.as_ref()?.dim();
-            Some(Moments { first: Matrix::zeros(dim), second: Matrix::zeros(dim) })
-        }).collect();
+        let mut moments: Vec<Option<Moments>> = duals
+            .alpha
+            .iter()
+            .map(|alpha| {
+                let dim = alpha.as_ref()?.dim();
+                Some(Moments { first: Matrix::zeros(dim), second: Matrix::zeros(dim) })
+            })
+            .collect();
         let mut beta_moments: Vec<Vec<[f64; 2]>> =
             duals.beta.iter().map(|beta| vec![[0.0; 2]; beta.len()]).collect();
         let mut best = vec![f64::NEG_INFINITY; rows.constant.len()];
@@ -91,7 +95,14 @@ impl Scene<'_> {
                     cells.climb((slice(&a), slice(&z)), range, effort.rate * rate, time);
                 }
             }
-            self.climb_beta(rows, &mut duals, &mut beta_moments, &pass, &values, (effort.rate_beta * rate, time));
+            self.climb_beta(
+                rows,
+                &mut duals,
+                &mut beta_moments,
+                &pass,
+                &values,
+                (effort.rate_beta * rate, time),
+            );
             rate *= effort.decay;
         }
         unreachable!("the last step returns")
@@ -149,7 +160,13 @@ impl<'a> Cells<'a> {
     }
 
     /// A step upward; slopes of stable neurons stay.
-    fn climb(&mut self, (a, z): (&[f64], &[f64]), (low, high): (&[f64], &[f64]), rate: f64, time: i32) {
+    fn climb(
+        &mut self,
+        (a, z): (&[f64], &[f64]),
+        (low, high): (&[f64], &[f64]),
+        rate: f64,
+        time: i32,
+    ) {
         let n = self.alpha.len();
         let (a, z, low, high) = (&a[..n], &z[..n], &low[..n], &high[..n]);
         let (first, second) = (&mut self.first[..n], &mut self.second[..n]);

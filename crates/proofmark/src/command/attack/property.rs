@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use proofmark_engine::engine::{Compiled, EngineFacts, EngineKind, Program, compile, compile_first};
+use proofmark_engine::engine::{
+    Compiled, EngineFacts, EngineKind, Program, compile, compile_first,
+};
 use proofmark_engine::extent::Skeleton;
 use proofmark_engine::model::Model;
 use proofmark_engine::value::{Inputs, Tensor, Value};
@@ -150,7 +152,8 @@ fn limit(constraint: &Constraint) -> Outcome<Limit> {
         let middle = 0.5 * factor.below + 0.5 * factor.above;
         // the bounds count on factors that are right to a few units in the last place
         if factor.above - factor.below > FACTOR_WIDTH * middle.abs() {
-            let words = format!("a factor of `{variable}` is the difference of nearly equal numbers");
+            let words =
+                format!("a factor of `{variable}` is the difference of nearly equal numbers");
             return Err(Failure::new("property", words, "write the factor as one decimal"));
         }
         match variable {
@@ -203,7 +206,8 @@ impl Replay {
     fn outputs(&self, program: &dyn Program, point: &[f32]) -> Outcome<Vec<f64>> {
         let help = "see `proofmark model inspect`";
         let tensor = Tensor::new(self.shape.clone(), point.to_vec());
-        let tensor = tensor.ok_or_else(|| Failure::new("replay", "a witness of another size", help))?;
+        let tensor =
+            tensor.ok_or_else(|| Failure::new("replay", "a witness of another size", help))?;
         let inputs = Inputs::from([(self.input.clone(), Value::F32(tensor))]);
         let values = program.run(&inputs, &[&self.output]).or_fail("replay", help)?;
         let values = values.first().and_then(Value::to_f64s);
@@ -239,9 +243,10 @@ impl Replay {
 /// Whether a point lies in the box of a case and all its constraints hold, without tolerance.
 fn violates(property: &Property, case: usize, x: &[f32], y: &[f64]) -> bool {
     let Some(case) = property.cases.get(case) else { return false };
-    let inside = x.iter().zip(case.lower.iter().zip(&case.upper)).all(|(&x, (low, high))| {
-        f64::from(x) >= low.above && f64::from(x) <= high.below
-    });
+    let inside = x
+        .iter()
+        .zip(case.lower.iter().zip(&case.upper))
+        .all(|(&x, (low, high))| f64::from(x) >= low.above && f64::from(x) <= high.below);
     let sized = x.len() == property.inputs && y.len() == property.outputs;
     let holds = |constraint: &Constraint| {
         let mut sum = constraint.constant;
@@ -349,7 +354,8 @@ fn as_text(answer: &Answer, witness: Option<&Json>, facts: &Facts<'_>, replay: &
             for key in ["input", "output"] {
                 let values = witness.map(|w| w[key].to_string()).unwrap_or_default();
                 let short: String = values.chars().take(SHOWN).collect();
-                let more = if short.len() < values.len() { " ... (all with --format json)" } else { "" };
+                let more =
+                    if short.len() < values.len() { " ... (all with --format json)" } else { "" };
                 say(&format!("{key}: {short}{more}"));
             }
         }

@@ -24,9 +24,8 @@ impl Builder<'_> {
         }
         let transposed = flag("transB");
         let alpha = float("alpha");
-        let weight = |j: usize, i: usize| {
-            alpha * b.data()[if transposed { j * k + i } else { i * n + j }]
-        };
+        let weight =
+            |j: usize, i: usize| alpha * b.data()[if transposed { j * k + i } else { i * n + j }];
         let shape = vec![rows, n];
         let bias = match self.floats(node, 2)? {
             Some(c) => spread(&c, &shape).ok_or_else(|| refusal(node, "`C` does not fit"))?,

@@ -82,7 +82,8 @@ impl Builder<'_> {
             let (channels, size) = planes(node, &held.shape)?;
             let flat = held.shape.len() == 3;
             let window = window(node, size, kernel(node, flat)?, flat, &shape)?;
-            let padded = matches!(node.attributes.get("count_include_pad"), Some(Attribute::Int(1)));
+            let padded =
+                matches!(node.attributes.get("count_include_pad"), Some(Attribute::Int(1)));
             if padded && ceils(node) {
                 return refuse(node, "`ceil_mode` together with counted padding");
             }
@@ -141,7 +142,8 @@ impl Window {
             at.filter_map(move |at| at.checked_sub(self.pad[axis]).filter(|&at| at < size[axis]))
         };
         let positions = (0..self.out[0]).flat_map(|i| (0..self.out[1]).map(move |j| (i, j)));
-        let of = |(i, j)| axis(0, i).flat_map(|y| axis(1, j).map(move |x| y * size[1] + x)).collect();
+        let of =
+            |(i, j)| axis(0, i).flat_map(|y| axis(1, j).map(move |x| y * size[1] + x)).collect();
         positions.map(of).collect()
     }
 }
@@ -205,7 +207,8 @@ fn window(
         "SAME_UPPER" | "SAME_LOWER" => {
             let mut pad = [0, 0];
             for axis in 0..2 {
-                let reach = (out[axis] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1;
+                let reach =
+                    (out[axis] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1;
                 let all = reach.saturating_sub(size[axis]);
                 pad[axis] = if auto == "SAME_UPPER" { all / 2 } else { all.div_ceil(2) };
             }
