@@ -95,7 +95,8 @@ pub enum HarnessError {
 }
 
 /// Attacks `rows` with the suite at every budget; rows in `done` are taken as they are.
-/// `on_row` sees each newly decided row, so that the caller can store it. The answer is
+/// `on_row` sees each newly decided row, so that the caller can store it; where the run is stopped
+/// or fails, also those rows of the chunk at work that nothing more could happen to. The answer is
 /// ascending by row index and does not depend on order or grouping of `rows`.
 ///
 /// # Errors
@@ -125,9 +126,13 @@ pub fn run(
     let alone = case.oracle.alone();
     let crew = Crew { shared: alone.as_deref(), clean: &clean, suite, budgets };
     for chunk in pending.chunks(CHUNK) {
-        for record in crew.run(case, chunk, ctx)? {
+        let Part { records, stopped } = crew.run(case, chunk, ctx)?;
+        for record in records {
             on_row(&record);
             decided.insert(record.point.index as usize, record);
+        }
+        if let Some(error) = stopped {
+            return Err(error);
         }
         ctx.progress.step("rows", decided.len() as u64, asked.len() as u64);
     }
@@ -227,6 +232,12 @@ struct Desk {
     settled: BTreeMap<usize, Option<Witness>>,
 }
 
+/// Rows decided, and what stopped the others.
+struct Part {
+    records: Vec<RowRecord>,
+    stopped: Option<HarnessError>,
+}
+
 /// What all rows of a run share.
 struct Crew<'a> {
     /// The target for several threads at once.
@@ -239,18 +250,13 @@ struct Crew<'a> {
 impl Crew<'_> {
     /// Attacks rows, dealt out to threads where there are rows enough: a row's result depends on
     /// the row alone, so it does not matter who works it.
-    fn run(
-        &self,
-        case: &Case<'_>,
-        rows: &[usize],
-        ctx: &Ctx<'_>,
-    ) -> Result<Vec<RowRecord>, HarnessError> {
+    fn run(&self, case: &Case<'_>, rows: &[usize], ctx: &Ctx<'_>) -> Result<Part, HarnessError> {
         let hands = case.oracle.threads().min(rows.len() / SHARD_MIN);
         let work = |case: &Case<'_>, rows: &[usize]| {
             run_chunk(case, self.clean, self.suite, self.budgets, rows, ctx)
         };
-        let mut records = match self.shared.filter(|_| hands > 1) {
-            None => work(case, rows)?,
+        let Part { mut records, stopped } = match self.shared.filter(|_| hands > 1) {
+            None => work(case, rows),
             Some(oracle) => {
                 let case = Case { oracle, ..*case };
                 let dealt: Vec<Vec<usize>> = (0..hands)
@@ -262,16 +268,24 @@ impl Crew<'_> {
                     let started: Vec<_> = dealt.into_iter().map(start).collect();
                     let each = started.into_iter().map(std::thread::ScopedJoinHandle::join);
                     let each = each.map(|r| r.unwrap_or_else(|p| std::panic::resume_unwind(p)));
-                    each.collect::<Result<Vec<_>, _>>()
-                })?;
-                let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
-                (0..rows.len()).filter_map(|at| parts[at % hands].next()).collect()
+                    each.collect::<Vec<Part>>()
+                });
+                let mut stopped = None;
+                let mut parts: Vec<_> = parts
+                    .into_iter()
+                    .map(|part| {
+                        stopped = stopped.take().or(part.stopped);
+                        part.records.into_iter()
+                    })
+                    .collect();
+                let records = (0..rows.len()).filter_map(|at| parts[at % hands].next()).collect();
+                Part { records, stopped }
             }
         };
         if let Some(second) = case.second {
             dispute(case, second, &mut records)?;
         }
-        Ok(records)
+        Ok(Part { records, stopped })
     }
 }
 
@@ -282,7 +296,7 @@ fn run_chunk(
     budgets: &[f64],
     rows: &[usize],
     ctx: &Ctx<'_>,
-) -> Result<Vec<RowRecord>, HarnessError> {
+) -> Part {
     let mut desks: Vec<Desk> = rows
         .iter()
         .map(|&row| Desk {
@@ -293,10 +307,22 @@ fn run_chunk(
             settled: BTreeMap::new(),
         })
         .collect();
-    for index in 0..budgets.len() {
-        run_budget(case, clean, suite, budgets, index, &mut desks, ctx)?;
+    let mut each = 0..budgets.len();
+    let stopped =
+        each.find_map(|i| run_budget(case, clean, suite, budgets, i, &mut desks, ctx).err());
+    if stopped.is_some() {
+        desks.retain(|desk| desk.decided(budgets.len()));
     }
-    Ok(desks.into_iter().map(|desk| record(case, clean, budgets, desk)).collect())
+    let records = desks.into_iter().map(|desk| record(case, clean, budgets, desk)).collect();
+    Part { records, stopped }
+}
+
+impl Desk {
+    /// Whether nothing more can happen to the row: it is not attacked, or broken at the last of
+    /// so many budgets.
+    fn decided(&self, budgets: usize) -> bool {
+        !self.attacked || (self.runs.len() == budgets && self.runs.last().is_some_and(|r| r.broken))
+    }
 }
 
 /// One budget: every stage of the suite on the rows that still stand under this budget.

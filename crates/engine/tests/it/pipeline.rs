@@ -323,6 +323,73 @@ fn losses_agree_with_finite_differences() {
     }
 }
 
+/// The losses toward a class and the ratios, against their formulas in f64 on logits that are the
+/// inputs, and their gradients against central differences.
+#[test]
+fn losses_toward_a_class_are_their_formulas_and_their_gradients_agree() {
+    const STEP: f32 = 1.0 / 256.0;
+    let identity = graph(&[("x", &[1, 5])], &[], vec![node("Identity", &["x"], &["y"], &[])]);
+    let rows: Vec<usize> = (0..6).collect();
+    let labels: Vec<usize> = rows.iter().map(|r| r % 5).collect();
+    let targets: Vec<usize> = rows.iter().map(|r| (r * 2 + 1) % 5).collect();
+    let inputs = rows_of(&[5], 6);
+    for engine in [EngineKind::ReferenceF64, EngineKind::Reference, EngineKind::Rten] {
+        let options = PipelineOptions { engine, ..options(5, Answer::Logit) };
+        let p = Pipeline::open(&model(&open_batch(identity.clone())), &options, &inputs).unwrap();
+        let x: Vec<f32> = rows.iter().flat_map(|&r| p.clean(r)).copied().collect();
+        for kind in [LossKind::Toward, LossKind::Ratio, LossKind::RatioToward] {
+            let ask = |x: &[f32]| {
+                let targets: &[usize] = if kind.toward() { &targets } else { &[] };
+                p.loss_grad_toward(&rows, x, &labels, targets, kind, 1).unwrap()
+            };
+            let got = ask(&x);
+            for &r in &rows {
+                let z: Vec<f64> = p.clean(r).iter().map(|&v| f64::from(v)).collect();
+                let mut sorted = z.clone();
+                sorted.sort_by(|a, b| b.total_cmp(a));
+                let (own, goal) = (z[labels[r]], z[targets[r]]);
+                let best = if own == sorted[0] { sorted[1] } else { sorted[0] };
+                let expected = match kind {
+                    LossKind::Toward => goal - own,
+                    LossKind::Ratio => (best - own) / (sorted[0] - sorted[2]),
+                    _ => (goal - own) / (sorted[0] - 0.5 * (sorted[2] + sorted[3])),
+                };
+                let found = f64::from(got.loss[r]);
+                assert!((found - expected).abs() < 1e-4, "{engine:?} {kind:?} {found} {expected}");
+            }
+            if engine != EngineKind::ReferenceF64 {
+                continue;
+            }
+            for column in 0..5 {
+                let at = |delta: f32| {
+                    let mut moved = x.clone();
+                    moved.iter_mut().skip(column).step_by(5).for_each(|v| *v += delta);
+                    ask(&moved).loss
+                };
+                for (r, (up, down)) in at(STEP).iter().zip(at(-STEP)).enumerate() {
+                    let (slope, g) = ((up - down) / (2.0 * STEP), got.grad[r * 5 + column]);
+                    let near = (slope - g).abs() < 2e-2 * (1.0 + g.abs());
+                    assert!(near, "{kind:?} row {r}: {g}, not {slope}");
+                }
+            }
+        }
+    }
+    let few = Pipeline::open(
+        &model(&open_batch(graph(
+            &[("x", &[1, 3])],
+            &[],
+            vec![node("Identity", &["x"], &["y"], &[])],
+        ))),
+        &options(3, Answer::Logit),
+        &rows_of(&[3], 2),
+    )
+    .unwrap();
+    let refused = few.loss_grad_toward(&[0], few.clean(0), &[0], &[1], LossKind::RatioToward, 1);
+    assert!(refused.unwrap_err().to_string().contains("4 classes"));
+    let missing = few.loss_grad(&[0], few.clean(0), &[0], LossKind::Toward);
+    assert!(missing.is_err());
+}
+
 /// The label's logit of a model whose logits are its inputs, and of one column.
 #[test]
 fn the_logit_of_the_label_is_its_own_gradient() {

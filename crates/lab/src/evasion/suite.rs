@@ -197,6 +197,13 @@ pub fn attack(id: &str, settings: Settings) -> Option<Box<dyn Attack>> {
     REGISTRY.iter().find(|e| e.id == id).map(|e| (e.build)(settings))
 }
 
+/// Settings of an attack that runs alone: those that it has in AutoAttack, or the standard ones.
+pub fn alone(id: &str) -> Settings {
+    let whole = PLANS.iter().filter(|p| WHOLE.contains(&p.id)).flat_map(|p| p.stages);
+    let mut single = whole.filter(|s| s.settings.restarts == STANDARD.restarts);
+    single.find(|s| s.attack == id).map_or(STANDARD, |s| s.settings)
+}
+
 /// Settings of `quick`; also what an ad-hoc attack starts from.
 pub const STANDARD: Settings =
     Settings { tries: 100, steps: 100, restarts: 1, queries: 2_000, targets: 9 };

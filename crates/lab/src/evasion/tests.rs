@@ -185,6 +185,91 @@ fn stronger_attacks_break_more_of_a_curved_model() {
 }
 
 #[test]
+fn autoattack_runs_as_published_or_not_at_all() {
+    let toy = toys::mlp(toys::rows(20, 6, -1.0, 1.0, false), 12, 5, 2.0);
+    let space = toys::space(6, -1.0, 1.0, Deployed::Real);
+    let labels = toy.labels(0);
+    let open = case(&toy, &space, &labels, Norm::Linf);
+    let stages = |name: &str, norm: Norm| -> Vec<(String, String)> {
+        let suite = Suite::named(name, &Case { norm, ..open }, None).unwrap();
+        let each = suite.attacks().iter();
+        each.map(|a| (a.id().to_string(), a.settings())).collect()
+    };
+    let pairs = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+        all.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
+    };
+    for norm in [Norm::Linf, Norm::L2] {
+        let expected = pairs(&[
+            ("apgd-ce", "100 steps, 1 restart(s)"),
+            ("apgd-t", "100 steps, 1 restart(s), toward at most 9 classes"),
+            ("fab-t", "100 steps, 1 restart(s), toward at most 9 classes"),
+            ("square", "5000 queries, share 0.8, 1 restart(s)"),
+        ]);
+        assert_eq!(stages("autoattack", norm), expected, "{norm:?}");
+    }
+    let expected = pairs(&[
+        ("apgd-ce", "100 steps, 5 restart(s)"),
+        ("apgd-t", "100 steps, 1 restart(s), toward at most 5 classes"),
+        ("fab-t", "100 steps, 1 restart(s), toward at most 9 classes"),
+        ("square", "5000 queries, share 0.8, 1 restart(s)"),
+    ]);
+    assert_eq!(stages("autoattack", Norm::L1), expected);
+    let plus: Vec<String> =
+        stages("autoattack-plus", Norm::L2).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(plus, ["apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t"]);
+
+    let three = toys::mlp(toys::rows(20, 6, -1.0, 1.0, false), 12, 3, 2.0);
+    let few = three.labels(0);
+    let few = Case { labels: &few, ..case(&three, &space, &labels, Norm::Linf) };
+    let goal = Criterion::Goal { from: 0, to: 1 };
+    let refusals = [
+        ("autoattack", few, None, "use `margin`"),
+        ("autoattack", Case { access: Access::Score, ..open }, None, "black-box"),
+        ("autoattack", Case { criterion: goal, ..open }, None, "for a goal"),
+        ("autoattack", open, Some(20), "part of its name"),
+        ("autoattack", Case { queries_limit: Some(2_000), ..open }, None, "remove the limit"),
+        ("autoattack-plus", Case { norm: Norm::L1, ..open }, None, "not published for l1"),
+        ("autoattack-rand", open, None, "check 2"),
+    ];
+    for (name, case, steps, words) in refusals {
+        let said = Suite::named(name, &case, steps).err().unwrap().to_string();
+        assert!(said.contains(words), "{said}");
+    }
+    let ids: Vec<&str> =
+        Suite::named("margin", &few, None).unwrap().attacks().iter().map(|a| a.id()).collect();
+    assert_eq!(ids, ["apgd-ce", "apgd-margin", "fab-t", "square", "coordinate"]);
+    assert_eq!(Suite::edition_of("autoattack"), Some(1));
+    assert!(Suite::names().contains(&"autoattack"));
+}
+
+#[test]
+fn every_part_of_autoattack_breaks_more_than_one_step_on_a_curved_model() {
+    let toy = toys::mlp(toys::rows(60, 12, -1.0, 1.0, false), 24, 5, 2.5);
+    let space = toys::space(12, -1.0, 1.0, Deployed::Real);
+    let labels = toy.labels(0);
+    for (norm, eps) in [(Norm::Linf, 0.09), (Norm::L2, 0.25), (Norm::L1, 0.6)] {
+        let case = case(&toy, &space, &labels, norm);
+        let broken = |id: &str| {
+            let settings = Settings { queries: 3_000, ..STANDARD };
+            let records = go(&case, id, settings, &[eps]);
+            records.iter().filter(|r| r.point.outcome == Outcome::Broken).count()
+        };
+        let one = broken("fgsm");
+        let all: Vec<(&str, usize)> = ["apgd-ce", "apgd-t", "apgd-dlr", "fab-t", "fab", "square"]
+            .map(|id| (id, broken(id)))
+            .to_vec();
+        let most = all.iter().map(|(_, n)| *n).max().unwrap();
+        assert!((8..55).contains(&most), "{norm:?}: {most} of 60 say nothing");
+        for (id, count) in all {
+            // The random search sees no slope: it may find a little less than the best.
+            let least =
+                if id == "square" { most.saturating_sub(6) } else { most.saturating_sub(3) };
+            assert!(count >= least.max(one.min(most)), "{norm:?} {id}: {count}, best {most}");
+        }
+    }
+}
+
+#[test]
 fn suites_are_named_and_fit_the_access() {
     let toy = toys::linear(toys::rows(3, 2, -1.0, 1.0, false), &[1.0, 1.0], 0.0);
     let space = toys::space(2, -1.0, 1.0, Deployed::Real);

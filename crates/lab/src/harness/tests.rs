@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 use crate::ctx::Silent;
@@ -293,6 +293,79 @@ fn a_second_engine_that_disagrees_marks_the_row_and_does_not_save_it() {
         assert_eq!(records[0].point.outcome, Outcome::Broken);
         assert_eq!(records[0].point.disputed, disputed);
     }
+}
+
+/// A target that stops the run at a call.
+struct Stopping<'a> {
+    toy: &'a toys::Toy,
+    calls: AtomicUsize,
+    at: usize,
+    stop: &'a AtomicBool,
+}
+
+impl Oracle for Stopping<'_> {
+    fn rows(&self) -> usize {
+        self.toy.rows()
+    }
+    fn dims(&self) -> usize {
+        self.toy.dims()
+    }
+    fn classes(&self) -> usize {
+        self.toy.classes()
+    }
+    fn clean(&self, row: usize) -> &[f32] {
+        self.toy.clean(row)
+    }
+    fn scores(&self, rows: &[usize], x: &[f32]) -> Result<Vec<f32>, OracleError> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.stop.fetch_or(call == self.at, Ordering::Relaxed);
+        self.toy.scores(rows, x)
+    }
+    fn gradient(&self) -> Result<(), String> {
+        self.toy.gradient()
+    }
+    fn loss_grad(
+        &self,
+        rows: &[usize],
+        x: &[f32],
+        labels: &[usize],
+        loss: Loss,
+    ) -> Result<LossGrad, OracleError> {
+        self.toy.loss_grad(rows, x, labels, loss)
+    }
+}
+
+#[test]
+fn a_run_stopped_in_a_chunk_keeps_what_was_decided_and_goes_on_from_there() {
+    let toy = toys::mlp(toys::rows(60, 6, -1.0, 1.0, false), 16, 3, 1.5);
+    let space = toys::space(6, -1.0, 1.0, Deployed::Real);
+    let labels = toy.labels(7);
+    let good = case(&toy, &space, &labels, Norm::Linf);
+    let suite = quick(&good);
+    let all: Vec<usize> = (0..60).collect();
+    let budgets = [0.05, 0.15];
+    let whole = run(&good, &suite, &budgets, &all, &Done::new(), &ctx(), &mut no_one).unwrap();
+    let bytes = |records: &[RowRecord]| serde_json::to_string(records).unwrap();
+    let mut kept_most = 0;
+    // The quick suite makes a few hundred calls here; early stops keep the wrong rows only.
+    for at in [5, 40, 60, 80, 120] {
+        let stop = AtomicBool::new(false);
+        let target = Stopping { toy: &toy, calls: AtomicUsize::new(0), at, stop: &stop };
+        let stopping = Case { oracle: &target, ..good };
+        let stopped = Ctx { cancel: &stop, ..ctx() };
+        let mut kept = Done::new();
+        let mut keep = |r: &RowRecord| drop(kept.insert(r.point.index as usize, r.clone()));
+        let answer = run(&stopping, &suite, &budgets, &all, &Done::new(), &stopped, &mut keep);
+        if answer.is_err() {
+            assert!(matches!(answer, Err(HarnessError::Cancelled)), "{at}");
+            let wrong = whole.iter().filter(|r| r.point.outcome == Outcome::Wrong);
+            assert!(kept.len() >= wrong.count() && kept.len() < 60, "{at}: {}", kept.len());
+            kept_most = kept_most.max(kept.len());
+        }
+        let resumed = run(&good, &suite, &budgets, &all, &kept, &ctx(), &mut no_one).unwrap();
+        assert_eq!(bytes(&whole), bytes(&resumed), "stopped at call {at}");
+    }
+    assert!(kept_most > 12, "no stop kept a broken row: {kept_most}");
 }
 
 #[test]

@@ -329,6 +329,23 @@ fn gate_7_fires_on_masked_gradients() {
     expect(&none.judge(noise, gradients::examine), CheckState::NotExamined, "operator `Step`");
 }
 
+#[test]
+fn gate_15_fires_when_squares_turn_what_gradients_did_not() {
+    let built = |ids: &[&str]| -> Vec<Box<dyn Attack>> {
+        ids.iter().map(|id| attack(id, STANDARD).unwrap()).collect()
+    };
+    let whole = ["apgd-ce", "apgd-margin", "fab-t", "square"];
+    let good = Stand::new(curved(), Deployed::Real, &[0.1]);
+    expect(&good.judge(built(&whole), square::examine), CheckState::Ok, "turned no row");
+    let bad = Stand::new(curved().manner(Manner::Masked), Deployed::Real, &[0.1]);
+    expect(&bad.judge(built(&whole), square::examine), CheckState::Warn, "masked");
+    // Before any gradient, or without one, squares say nothing about masking.
+    for ids in [&["square", "apgd-ce"][..], &["noise", "square"], &["apgd-ce"]] {
+        let finding = bad.judge(built(ids), square::examine);
+        expect(&finding, CheckState::NotExamined, "after attacks with gradients");
+    }
+}
+
 /// Climbs so slowly that it is far from done when it ends, and says so as APGD would.
 struct Snail;
 

@@ -72,8 +72,9 @@ pub struct Args {
     /// Unit of the budgets.
     #[arg(long, value_enum)]
     pub scale: Option<ScaleName>,
-    /// Suite (`quick`, `margin`), or one attack by id: `noise`, `fgsm`, `apgd-ce`, `apgd-margin`,
-    /// `coordinate`, `hopskipjump`, `moeva`, `capgd`; `caa` is both of them.
+    /// Suite (`quick`, `margin`, `autoattack`, `autoattack-plus`), or one attack by id: `noise`,
+    /// `fgsm`, `apgd-ce`, `apgd-margin`, `apgd-dlr`, `apgd-t`, `deepfool`, `fab`, `fab-t`,
+    /// `square`, `coordinate`, `hopskipjump`, `moeva`, `capgd`; `caa` is the last two.
     ///
     /// Proofs (docs/exact.md): `exact` for trees, which needs no budgets; `smoothing`.
     ///
@@ -329,11 +330,12 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
 
 /// The named suite, or a single attack with the standard settings.
 fn suite(args: &Args, case: &Case<'_>) -> Outcome<Suite> {
-    let steps = args.steps.unwrap_or(suite::STANDARD.steps);
+    let standard = suite::alone(&args.suite);
+    let steps = args.steps.unwrap_or(standard.steps);
     // One attack alone may use all the queries that are allowed.
     let allowed = args.queries.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
-    let queries = allowed.unwrap_or(suite::STANDARD.queries);
-    let settings = AttackSettings { steps, queries, ..suite::STANDARD };
+    let queries = allowed.unwrap_or(standard.queries);
+    let settings = AttackSettings { steps, queries, ..standard };
     if let Some(attack) = suite::attack(&args.suite, settings) {
         case.admits(attack.as_ref()).or_fail("suite", "choose another attack, norm or access")?;
         return Ok(Suite::of(&args.suite, attack.edition(), vec![attack]));

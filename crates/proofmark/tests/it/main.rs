@@ -14,6 +14,7 @@ mod hostile_models;
 mod image_folder;
 mod incident;
 mod interrupted;
+mod masking;
 mod model_run;
 mod onnxruntime;
 mod papers;
