@@ -16,6 +16,7 @@ mod boundary;
 mod capgd;
 pub mod comparison;
 mod coordinate;
+mod deepfool;
 mod fab;
 mod fgsm;
 mod hopskipjump;
@@ -147,6 +148,7 @@ pub const REGISTRY: &[Entry] = &[
     Entry { id: "apgd-margin", build: |s| Box::new(apgd::Apgd::margin(s)) },
     Entry { id: "apgd-dlr", build: |s| Box::new(apgd::Apgd::ratio(s)) },
     Entry { id: "apgd-t", build: |s| Box::new(apgd::Apgd::targeted(s)) },
+    Entry { id: "deepfool", build: |s| Box::new(deepfool::DeepFool::new(s)) },
     Entry { id: "fab", build: |s| Box::new(fab::Fab::untargeted(s)) },
     Entry { id: "fab-t", build: |s| Box::new(fab::Fab::targeted(s)) },
     Entry { id: "square", build: |s| Box::new(square::Square::new(s)) },
