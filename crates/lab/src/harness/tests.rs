@@ -237,10 +237,10 @@ fn limits_hold_for_attacks_that_will_not_stop() {
     let mut case = case(&toy, &space, &labels, Norm::Linf);
     case.queries_limit = Some(1234);
     let suite = Suite::of("t", 1, vec![Box::new(Liar { displacement: 0.1, times: 1000 })]);
-    let before = toy.calls.load(std::sync::atomic::Ordering::Relaxed);
+    let before = toy.calls.load(Ordering::Relaxed);
     let all: Vec<usize> = (0..5).collect();
     let records = run(&case, &suite, &[0.1], &all, &Done::new(), &ctx(), &mut no_one).unwrap();
-    let asked = toy.calls.load(std::sync::atomic::Ordering::Relaxed) - before - 5;
+    let asked = toy.calls.load(Ordering::Relaxed) - before - 5;
     assert_eq!(asked, 5 * 1234);
     assert!(records.iter().all(|r| r.point.queries == 1234));
     let (clean, context) = (Clean::ask(&toy, &toy.decision).unwrap(), ctx());
