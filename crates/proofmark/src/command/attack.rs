@@ -34,6 +34,7 @@ mod asked;
 mod compare;
 mod constraints;
 mod declared;
+mod endpoint;
 mod exact;
 mod faults;
 mod judged;
@@ -48,7 +49,8 @@ mod timed;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// ONNX file, or tree ensemble of XGBoost, LightGBM or CatBoost.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "endpoint", default_value = "",
+          hide_default_value = true)]
     pub model: PathBuf,
     #[command(flatten)]
     pub dump: DumpArgs,
@@ -160,6 +162,8 @@ pub struct Args {
     pub exact: exact::ExactArgs,
     #[command(flatten)]
     pub smoothing: smoothing::SmoothingArgs,
+    #[command(flatten)]
+    pub endpoint: endpoint::EndpointArgs,
     /// Engine.
     #[arg(long, value_enum, default_value_t = EngineName::Auto)]
     pub engine: EngineName,
@@ -238,6 +242,10 @@ pub enum AccessName {
 /// Runs the verb.
 pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
     // One line per mode; what is no mode of its own is a suite of attacks.
+    if let Some(url) = &args.endpoint.endpoint {
+        constraints::refuse(&args.constraint, &args.suite)?;
+        return endpoint::run(args, url, global);
+    }
     if faults::is_suite(&args.suite) || [exact::SUITE, smoothing::SUITE].contains(&&*args.suite) {
         constraints::refuse(&args.constraint, &args.suite)?;
     }

@@ -7,6 +7,7 @@ mod classical;
 mod constraints;
 mod containers;
 mod drill;
+mod endpoint;
 mod first_use;
 mod guard;
 mod harden;

@@ -204,7 +204,7 @@ fn threat(args: &Asked<'_>, number: Option<Number>) -> Outcome<Threat> {
     })
 }
 
-fn goal(text: &str) -> Outcome<Goal> {
+pub(super) fn goal(text: &str) -> Outcome<Goal> {
     match text.split_once(':') {
         Some((from, to)) if !from.is_empty() && !to.is_empty() && from != to => {
             Ok(Goal { from: from.into(), to: to.into() })
@@ -245,7 +245,7 @@ fn model_asset(
     })
 }
 
-fn decision(text: &str, classes: &[String]) -> Outcome<Decision> {
+pub(super) fn decision(text: &str, classes: &[String]) -> Outcome<Decision> {
     if text == "argmax" {
         return Ok(Decision::Argmax);
     }
@@ -473,4 +473,4 @@ fn absolute(path: &Path) -> Outcome<String> {
 const ANYWHERE: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 
 /// Texts read as missing.
-const MISSING: &[&str] = &["", "NA", "NaN", "nan", "?"];
+pub(super) const MISSING: &[&str] = &["", "NA", "NaN", "nan", "?"];

@@ -11,14 +11,16 @@ use proofmark_lab::ctx::Ctx;
 use proofmark_lab::decision::Decision as Rule;
 use proofmark_lab::endpoint::json::JsonMap;
 use proofmark_lab::endpoint::oip::OipMap;
-use proofmark_lab::endpoint::{Limits, Protocol, Reads, Remote, STOPPED, Spent, Words};
+use proofmark_lab::endpoint::{
+    Ledger, Limits, Protocol, Reads, Remote, STOPPED, Spent, Transport, Words,
+};
 use proofmark_lab::evasion::assessment::{self as evasion, Assessment, Request};
 use proofmark_lab::facts::Facts;
 use proofmark_lab::harness::{Case, Clean, HarnessError};
 use proofmark_lab::target;
 use proofmark_lab::validity::{self, Setup};
 use proofmark_schema::measurement::{CheckState, EngineUse, Validity};
-use proofmark_schema::system::{Access, Norm, OutputKind, Scale};
+use proofmark_schema::system::{Access, Decision, Norm, OutputKind, Scale};
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Wants};
@@ -139,7 +141,7 @@ pub fn run(args: &Args, url: &str, global: Global) -> Outcome<ExitCode> {
         retries: args.endpoint.retries,
     };
     let (kept, spent) = (journal.answers(), journal.spent());
-    let links = (&wire as &_, &journal as &_);
+    let links = (&wire as &dyn Transport, &journal as &dyn Ledger);
     let classes = bound.classes.len();
     let sheet = bound.sheet.clone();
     let remote = Remote::new(sheet, classes, protocol.as_ref(), links, limits, kept, spent);
@@ -188,9 +190,10 @@ fn spoken(
             Box::new(map.or_fail("protocol", "name the columns of the request with `--columns`")?)
         }
         None => {
-            let template = end.template.as_deref().ok_or_else(|| {
-                lacking("--template", "'{\"rows\": {{rows}}}'")
-            })?;
+            let template = end
+                .template
+                .as_deref()
+                .ok_or_else(|| lacking("--template", "'{\"rows\": {{rows}}}'"))?;
             let template = match template.strip_prefix('@') {
                 Some(path) => std::fs::read_to_string(path)
                     .or_fail("template", "name a readable file after `@`")?,
@@ -302,7 +305,6 @@ impl Attack<'_> {
 
     fn decision(&self) -> Outcome<Rule> {
         let decision = declared::decision(&self.asked.decision, &self.bound.classes)?;
-        use proofmark_schema::system::Decision;
         match decision {
             Decision::Cutoff { class, at } if self.kind != OutputKind::Label => {
                 let known = self.bound.classes.iter().position(|c| *c == class);
@@ -334,9 +336,10 @@ impl Attack<'_> {
             let (there, here) = (clean.scores(row), subject.clean.scores(row));
             let same = match self.kind {
                 OutputKind::Label => clean.decision(row) == subject.clean.decision(row),
-                _ => there.iter().zip(here).all(|(a, b)| {
-                    f64::from((a - b).abs()) <= asked.endpoint.known_within
-                }),
+                _ => there
+                    .iter()
+                    .zip(here)
+                    .all(|(a, b)| f64::from((a - b).abs()) <= asked.endpoint.known_within),
             };
             if !same {
                 return Err(Failure::new(
@@ -357,12 +360,7 @@ impl Attack<'_> {
 
     /// The checks of the set-up that a clean answer per row serves, and one of our own: some rows
     /// are asked once more. In a run that goes on it is not asked again.
-    fn setup(
-        &self,
-        remote: &Remote<'_>,
-        case: &Case<'_>,
-        clean: &Clean,
-    ) -> Outcome<Vec<Validity>> {
+    fn setup(&self, remote: &Remote<'_>, case: &Case<'_>, clean: &Clean) -> Outcome<Vec<Validity>> {
         let fail = |e: proofmark_lab::oracle::OracleError| Failure::new("endpoint", e, "");
         let setup = Setup {
             oracle: remote,
@@ -396,7 +394,7 @@ impl Attack<'_> {
                 "an endpoint that answers by chance is not measured by one answer per point",
             ),
         };
-        // What the gate asked lies in memory already: it saw every answer once.
+        // What the gate asked is known already: it saw one answer five times.
         let own = Validity { check: STEADY.into(), state, reason, fix: fix.into() };
         for check in checks.iter_mut().filter(|c| c.check == STEADY) {
             *check = own.clone();
@@ -421,7 +419,12 @@ impl Attack<'_> {
         Failure { help, ..failure }
     }
 
-    fn report(&self, assessed: &Assessment, remote: &Remote<'_>, global: Global) -> Outcome<ExitCode> {
+    fn report(
+        &self,
+        assessed: &Assessment,
+        remote: &Remote<'_>,
+        global: Global,
+    ) -> Outcome<ExitCode> {
         let spent = remote.spent();
         if global.format == Format::Json {
             let mut value = super::as_json(assessed)?;

@@ -73,7 +73,8 @@ pub fn read(asked: &Asked<'_>, wanted: &[String]) -> Outcome<Bound> {
         unit: None,
         quantiles: Vec::new(),
     };
-    let table = Table::read(&bytes, &asset, &features).or_fail("data-unreadable", "mend the file")?;
+    let table =
+        Table::read(&bytes, &asset, &features).or_fail("data-unreadable", "mend the file")?;
     bound(&table, &features, classes, assets::sha256(&bytes))
 }
 

@@ -45,6 +45,7 @@ impl Wire {
             .timeout_global(Some(Duration::from_secs_f64(args.answer_within.min(PATIENCE_MAX))))
             .http_status_as_error(false)
             .max_redirects(0)
+            .max_redirects_will_error(false)
             .build();
         let every = args.rate.map_or(Duration::ZERO, |r| Duration::from_secs_f64(1.0 / r));
         let (url, next) = (url.to_owned(), Mutex::new(None));
