@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use proofmark_assess::judge::says_weak;
 use proofmark_formats::npy::{NpyArray, NpyData};
 use proofmark_lab::ctx::Ctx;
@@ -49,8 +50,10 @@ mod timed;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// ONNX file, or tree ensemble of XGBoost, LightGBM or CatBoost.
+    // Without one (`--endpoint`) the path is empty.
     #[arg(long, required_unless_present = "endpoint", default_value = "",
-          hide_default_value = true)]
+          hide_default_value = true,
+          value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub model: PathBuf,
     #[command(flatten)]
     pub dump: DumpArgs,
