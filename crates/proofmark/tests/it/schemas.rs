@@ -440,8 +440,7 @@ const DECLARATION: &str = "proofmark.system/1";
 const POLICY: &str = "proofmark.guard/1";
 /// Formats that are held against their schema where they are made: what the worker of the papers
 /// reads (tests of `assess`), an imported signature (tests of the papers).
-const ELSEWHERE: [&str; 3] =
-    ["proofmark.endpoint/1", "proofmark.paper/1", "proofmark.signature/1"];
+const ELSEWHERE: [&str; 3] = ["proofmark.endpoint/1", "proofmark.paper/1", "proofmark.signature/1"];
 /// What a guard prints, keeps and answers while it runs: held against its schemas in `guard`.
 const GUARDED: [&str; 8] = [
     "proofmark.answer/1",
