@@ -25,7 +25,9 @@ fn noise(seed: u64, n: usize) -> Vec<f32> {
         state ^= state << 17;
         (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
     };
-    (0..8).for_each(|_| drop(next()));
+    (0..8).for_each(|_| {
+        next();
+    });
     (0..n).map(|_| next()).collect()
 }
 
