@@ -153,6 +153,9 @@ pub struct BitFaults {
     pub rows: u64,
     /// Bits that could be hit.
     pub bits: u64,
+    /// Node values that could not be hit: the engine refuses the splice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// By severity, ascending.
     pub levels: Vec<BitLevel>,
 }

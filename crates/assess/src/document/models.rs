@@ -22,6 +22,7 @@ pub(crate) fn part(
     let mut shown = Shown { left: ours };
     let several = data_sets(&shown.left).len() > 1;
     let overall = overall(&mut shown, several, book)?;
+    let faults = under_faults(&mut shown, book)?;
     let classes = per_class(&mut shown, book)?;
     let groups = per_group(&mut shown, book)?;
     let calibration = calibration(&mut shown, model, book)?;
@@ -31,7 +32,7 @@ pub(crate) fn part(
         anchor: anchor(&["model", &model.name]),
         name: model.name.clone(),
         words: about(assessment, model, book)?,
-        tables: overall.into_iter().chain(classes).chain(groups).collect(),
+        tables: overall.into_iter().chain(classes).chain(groups).chain(faults).collect(),
         calibration,
         confusion,
         threats,
@@ -165,6 +166,28 @@ fn overall(
     Ok(table(caption, heads(&["metric", "figure"]), rows))
 }
 
+/// One table for all faults: a row per fault and severity, then per class and group of it.
+fn under_faults(shown: &mut Shown<'_>, book: &mut FactBook) -> Result<Option<Table>, FactError> {
+    let of_fault = shown.take(|l| l.m.subject.fault.is_some() && l.part() == "fault");
+    let caption = vec![words("Under errors and faults that were set on purpose")];
+    grid(caption, words("fault"), &of_fault, named_fault, book)
+}
+
+fn named_fault(located: &Located<'_>) -> Cell {
+    let subject = &located.m.subject;
+    let mut cell: Cell = subject.fault.iter().map(|f| Piece::Declared(f.clone())).collect();
+    if let Some(severity) = subject.severity {
+        cell.extend([words(", severity "), Piece::Declared(severity.to_string())]);
+    }
+    if let Some((feature, value)) = &subject.group {
+        cell.extend([words(", "), Piece::Declared(format!("{feature} = {value}"))]);
+    }
+    if let Some(class) = &subject.class {
+        cell.extend([words(", class "), Piece::Declared(class.clone())]);
+    }
+    cell
+}
+
 fn per_class(shown: &mut Shown<'_>, book: &mut FactBook) -> Result<Option<Table>, FactError> {
     let of_class = shown.take(|l| {
         let subject = &l.m.subject;
@@ -223,7 +246,8 @@ fn grid(
         if let Some(quantile) = l.m.subject.quantile {
             column.push(Piece::Declared(format!(" {quantile}")));
         }
-        if let (Some(_), Some(class)) = (&l.m.subject.group, &l.m.subject.class) {
+        let fault = l.m.subject.fault.is_some();
+        if let (Some(_), Some(class), false) = (&l.m.subject.group, &l.m.subject.class, fault) {
             column.extend([words(": "), Piece::Declared(class.clone())]);
         }
         column

@@ -125,6 +125,13 @@ fn subject(criterion: &Criterion, facts: &mut Facts<'_, '_>) -> Result<Cell, Fac
     if criterion.eps.is_some() {
         cell.extend([words(" at budget "), Piece::Fact(facts.planned("eps", Form::Plain)?)]);
     }
+    if let Some(fault) = &criterion.fault {
+        cell.extend([words(" under the fault "), Piece::Declared(fault.clone())]);
+    }
+    if criterion.severity.is_some() {
+        let severity = facts.planned("severity", Form::Plain)?;
+        cell.extend([words(" at severity "), Piece::Fact(severity)]);
+    }
     if let Some((feature, value)) = &criterion.group {
         cell.extend([words(", group "), Piece::Declared(format!("{feature} = {value}"))]);
     }

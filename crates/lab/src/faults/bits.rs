@@ -62,6 +62,9 @@ pub enum BitError {
     /// No number to hit.
     #[error("the model holds no 32-bit float {0} that a bit could be flipped in")]
     Nothing(&'static str),
+    /// The copy without a fault does not answer as the model does.
+    #[error("without any flip the rows are not answered as before, so flips cannot be judged")]
+    Unfit,
     /// The reference cannot give the values of nodes.
     #[error("the values between the nodes cannot be computed: {0}")]
     Values(String),
@@ -111,11 +114,19 @@ pub fn inject(
     severities: &[u8],
     ctx: &Ctx<'_>,
 ) -> Result<Option<BitFaults>, BitError> {
-    let weights = weights::sites(bench.model.graph());
-    let mut bits: u64 = weights.iter().map(weights::Site::bits).sum();
-    if place == Place::Activations {
-        bits = activations::bits(bench)?;
+    // Without a fault nothing may change, or the injections would be blamed for it.
+    if ask(bench, bench.model, &bench.binding, &bench.clean) != (0, false) {
+        return Err(BitError::Unfit);
     }
+    let weights = weights::sites(bench.model.graph());
+    let values = match place {
+        Place::Weights => activations::Values::default(),
+        Place::Activations => activations::usable(bench)?,
+    };
+    let bits = match place {
+        Place::Weights => weights.iter().map(weights::Site::bits).sum(),
+        Place::Activations => values.bits,
+    };
     if bits == 0 {
         return Err(BitError::Nothing(place.word()));
     }
@@ -132,13 +143,16 @@ pub fn inject(
             let mut stream = Stream::new(ctx.seed, bench.probe, &part, flips(severity), trial);
             found.push(match place {
                 Place::Weights => weights::trial(bench, &weights, bits, severity, &mut stream),
-                Place::Activations => activations::trial(bench, severity, &mut stream)?,
+                Place::Activations => {
+                    activations::trial(bench, &values.names, severity, &mut stream)?
+                }
             });
         }
         levels.push(level(bench, severity, &found));
     }
     let rows = if place == Place::Weights { bench.binding.n as u64 } else { 1 };
-    Ok(Some(BitFaults { place: place.word().to_owned(), rows, bits, levels }))
+    let place = place.word().to_owned();
+    Ok(Some(BitFaults { place, rows, bits, left_out: values.left_out, levels }))
 }
 
 /// The same data, of these rows alone.

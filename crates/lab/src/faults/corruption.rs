@@ -11,6 +11,7 @@ mod blur;
 mod digital;
 mod field;
 mod frame;
+mod jpeg;
 mod noise;
 mod weather;
 

@@ -223,9 +223,12 @@ fn asked(verdict: &Verdict) -> String {
         (Some(threat), Some(eps)) => format!(" under `{threat}` at {eps}"),
         _ => String::new(),
     };
+    let fault = c.fault.as_ref().map(|fault| format!(" under the fault `{fault}`"));
+    let severity = c.severity.map(|severity| format!(" at severity {severity}"));
+    let fault = fault.unwrap_or_default() + &severity.unwrap_or_default();
     let group = c.group.as_ref().map(|(f, v)| format!(" for {f} = {v}")).unwrap_or_default();
     let metric = c.metric.replace('_', " ");
-    format!("{metric} of {} on {}{threat}{group} {bound}", c.model, c.data)
+    format!("{metric} of {} on {}{threat}{fault}{group} {bound}", c.model, c.data)
 }
 
 fn measured(verdict: &Verdict) -> String {

@@ -8,6 +8,7 @@ mod constraints;
 mod containers;
 mod drill;
 mod endpoint;
+mod faults;
 mod first_use;
 mod guard;
 mod harden;

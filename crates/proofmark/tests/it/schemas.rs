@@ -334,6 +334,10 @@ fn attacked(seen: &mut Seen) {
         fs::write(&property, super::proofs::images(28 * 28, 10, 1.0, conditions)).expect("write");
         stands_alone(seen, &ask);
     }
+    for suite in ["pixelate", "weight-bits", "availability"] {
+        let few = ["--suite", suite, "--limit", "4", "--trials", "4", "--severities", "2"];
+        stands_alone(seen, &[&base[..], &few].concat());
+    }
 }
 
 /// Measures with their files and the statement about them.

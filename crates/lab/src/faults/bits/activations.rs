@@ -14,21 +14,45 @@ use super::{BITS, Bench, BitError, Injected, ask, flipped, flips, only, part_of}
 use crate::stream::Stream;
 use crate::target;
 
-/// Bits of all values of one row.
-pub(super) fn bits(bench: &Bench<'_>) -> Result<u64, BitError> {
-    let values = values(bench, &only(&bench.binding, &[0]))?;
-    Ok(values.iter().map(|(_, tensor)| tensor.len() as u64 * BITS).sum())
+/// Node values that a flip can be put into.
+#[derive(Default)]
+pub(super) struct Values {
+    pub(super) names: Vec<String>,
+    /// Bits of all of them for one row.
+    pub(super) bits: u64,
+    /// Values where even an unflipped number changes the answer, or the engine refuses.
+    pub(super) left_out: Vec<String>,
+}
+
+/// Which values can be hit: those where putting the same number into its place changes nothing.
+pub(super) fn usable(bench: &Bench<'_>) -> Result<Values, BitError> {
+    let binding = only(&bench.binding, &[0]);
+    let mut usable = Values::default();
+    for (name, tensor) in values(bench, &binding)? {
+        let mut graph = bench.model.graph().clone();
+        splice(&mut graph, &name, &tensor, 0, tensor.data()[0]);
+        let model = bench.model.altered(graph);
+        if ask(bench, &model, &binding, &bench.clean[..1]) == (0, false) {
+            usable.bits += tensor.len() as u64 * BITS;
+            usable.names.push(name);
+        } else {
+            usable.left_out.push(name);
+        }
+    }
+    Ok(usable)
 }
 
 /// One injection into one row.
 pub(super) fn trial(
     bench: &Bench<'_>,
+    usable: &[String],
     severity: u8,
     stream: &mut Stream,
 ) -> Result<Injected, BitError> {
     let row = stream.below(bench.binding.n);
     let binding = only(&bench.binding, &[row]);
     let mut values = values(bench, &binding)?;
+    values.retain(|(name, _)| usable.contains(name));
     let bits: u64 = values.iter().map(|(_, tensor)| tensor.len() as u64 * BITS).sum();
     let mut graph = bench.model.graph().clone();
     let mut first = None;

@@ -120,8 +120,8 @@ impl Corruption for ZoomBlur {
     }
     fn apply(&self, image: &mut Frame, at: Strength, _stream: &mut Stream) {
         let (count, step) = at.pick(
-            [(6, 0.01), (11, 0.01), (16, 0.01), (21, 0.01), (26, 0.01)],
-            [(11, 0.01), (16, 0.01), (11, 0.02), (13, 0.02), (11, 0.03)],
+            [(7, 0.01), (12, 0.01), (16, 0.01), (21, 0.01), (26, 0.01)],
+            [(12, 0.01), (16, 0.01), (11, 0.02), (13, 0.02), (11, 0.03)],
         );
         let mut sums = image.data.clone();
         for i in 0..count {

@@ -1,16 +1,9 @@
 //! Digital corruptions: brightness, contrast, elastic shifts, large pixels, JPEG.
 //!
-//! Owns their parameters. JPEG is written and read by libraries of their own; a file that they do
-//! not agree on leaves the image as it is, which a test excludes for every size in use.
-
-use jpeg_encoder::{ColorType, Encoder};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
+//! Owns their parameters. What JPEG loses is in [`jpeg`].
 
 use super::frame::Border;
-use super::{Corruption, Frame, Parameters, Strength};
+use super::{Corruption, Frame, Parameters, Strength, jpeg};
 use crate::stream::Stream;
 
 /// More light.
@@ -223,50 +216,6 @@ impl Corruption for JpegCompression {
     }
     fn apply(&self, image: &mut Frame, at: Strength, _stream: &mut Stream) {
         let quality = at.pick([80, 65, 58, 50, 40], [25, 18, 15, 10, 7]);
-        if image.channels == 3 {
-            if let Some(read) = through_jpeg(image, quality) {
-                *image = read;
-            }
-            return;
-        }
-        // Each channel is a grey image of its own where there are not three of colour.
-        let pixels = image.height * image.width;
-        for channel in 0..image.channels {
-            let own = channel * pixels..(channel + 1) * pixels;
-            let data = image.data[own.clone()].to_vec();
-            let grey = Frame { channels: 1, height: image.height, width: image.width, data };
-            if let Some(read) = through_jpeg(&grey, quality) {
-                image.data[own].copy_from_slice(&read.data);
-            }
-        }
+        jpeg::through(image, quality);
     }
-}
-
-/// Written and read again; `None` where a library refuses.
-fn through_jpeg(image: &Frame, quality: u8) -> Option<Frame> {
-    let (width, height) = (u16::try_from(image.width).ok()?, u16::try_from(image.height).ok()?);
-    let pixels = image.height * image.width;
-    let step = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
-    let bytes: Vec<u8> = (0..pixels)
-        .flat_map(|at| (0..image.channels).map(move |c| c * pixels + at))
-        .map(|at| step(image.data[at]))
-        .collect();
-    let (colour, wanted) = match image.channels {
-        3 => (ColorType::Rgb, ColorSpace::RGB),
-        _ => (ColorType::Luma, ColorSpace::Luma),
-    };
-    let mut file = Vec::new();
-    Encoder::new(&mut file, quality).encode(&bytes, width, height, colour).ok()?;
-    // Without special instructions: the same values on every processor.
-    let options = DecoderOptions::default().set_use_unsafe(false).jpeg_set_out_colorspace(wanted);
-    let read = JpegDecoder::new_with_options(ZCursor::new(&file), options).decode().ok()?;
-    if read.len() != bytes.len() {
-        return None;
-    }
-    let mut out = image.clone();
-    for (at, value) in read.into_iter().enumerate() {
-        let (place, channel) = (at / image.channels, at % image.channels);
-        out.data[channel * pixels + place] = f32::from(value) / 255.0;
-    }
-    Some(out)
 }
