@@ -127,6 +127,9 @@ pub fn decide(question: &Question<'_>) -> Answer {
         },
     };
     run.all();
+    if run.answer.verdict != Verdict::Unknown {
+        run.answer.reason = None;
+    }
     run.answer
 }
 
@@ -189,12 +192,7 @@ impl Run<'_> {
     fn all(&mut self) {
         let regions = self.question.regions;
         let every: Vec<usize> = (0..regions.len()).collect();
-        for round in 0..PROBES_FIRST {
-            if self.probed(&every, round) || (self.question.stop)() {
-                break;
-            }
-        }
-        if self.answer.verdict == Verdict::Unsafe {
+        if self.probed(&every, 0) {
             return;
         }
         let mut left = 0;
@@ -257,6 +255,11 @@ impl Run<'_> {
         let few = net.inputs() <= INPUTS_FEW;
         let mut list = list.to_vec();
         for steps in [None, Some(0), Some(LAYERS.steps)] {
+            // what is cheap comes first: many properties need no more
+            let dear = steps == Some(LAYERS.steps);
+            if dear && (1..PROBES_FIRST).any(|round| !stop() && self.probed(&list, round)) {
+                return false;
+            }
             let effort = steps.map(|steps| Effort { steps, ..LAYERS });
             let pains = Pains { effort, threads: question.threads };
             let corners = regions[list[0]].outer();
@@ -276,7 +279,7 @@ impl Run<'_> {
                 let boxes = boxes::Boxes::begin(scene, regions, &list, question.threads);
                 return self.work(Search::Boxes(boxes), &list);
             }
-            if steps == Some(LAYERS.steps) {
+            if dear {
                 self.answer.open_neurons = self.answer.open_neurons.max(open);
                 let threads = question.threads;
                 let signs = search::Search::begin(scene, &root, regions, &list, threads, stop);
@@ -447,7 +450,7 @@ fn groups(regions: &[Region]) -> Vec<Vec<usize>> {
 
 /// Climbing for the bounds of each neuron at the root.
 const LAYERS: Effort = Effort { steps: 20, rate: 0.2, rate_beta: 0.0, decay: 0.95 };
-/// Rounds of random starts before anything is bounded.
+/// Rounds of random starts before the dear bounds.
 const PROBES_FIRST: u64 = 3;
 /// Gradient steps of a start.
 const PROBE_STEPS: usize = 60;

@@ -240,10 +240,9 @@ fn bent(
         let a = a.row(r);
         let a = slice(&a);
         let Some(row) = row.as_slice_mut() else { continue };
-        for j in 0..row.len() {
-            let low = alpha[j] * row[j];
-            let high = slope[j] * row[j] + intercept[j];
-            row[j] = if a[j] >= 0.0 { low } else { high };
+        let lines = slope.iter().zip(intercept);
+        for (((z, &a), &alpha), (&s, &t)) in row.iter_mut().zip(a).zip(alpha).zip(lines) {
+            *z = if a >= 0.0 { alpha * *z } else { s * *z + t };
         }
     }
     y
@@ -325,6 +324,7 @@ impl Sums {
 
 /// Multiplies coefficients by the slope of their side; gives what the intercepts add, and the
 /// load. Eight sums at a time, so that the compiler can use vectors.
+#[allow(clippy::needless_range_loop, reason = "several arrays run in step")]
 fn bend(
     row: &mut [f64],
     alpha: &[f64],

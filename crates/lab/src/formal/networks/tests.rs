@@ -362,6 +362,50 @@ fn a_box_without_a_32_bit_point_is_never_unsafe() {
     assert!(answer.reason.is_some());
 }
 
+/// A point that breaks the property lies in each box, and nobody looks for it: whatever is split,
+/// no search may prove that there is none. Its twin just out of reach is proved where time allows.
+#[test]
+fn planted_points_are_never_proved_away() {
+    let mut proved = 0;
+    for seed in 0..4 {
+        for (name, graph) in kinds(80 + seed) {
+            let net = lowering::lower(&graph).unwrap();
+            let (_, mut region) = random_box(net.inputs(), 0.1, seed);
+            let mut stream = Stream::new(seed, "planted", name, 0, 0);
+            let ends = region.inner().unwrap();
+            let side = |x: &[f32]| {
+                let y = net.run(&row(x));
+                y[[0, 0]] - y[[0, 1]]
+            };
+            let mut planted: Vec<f32> = ends.iter().map(|e| e.0).collect();
+            for _ in 0..60 {
+                let draw = |e: &(f32, f32)| if stream.unit() < 0.5 { e.0 } else { e.1 };
+                let other: Vec<f32> = ends.iter().map(draw).collect();
+                if side(&other) < side(&planted) {
+                    planted = other;
+                }
+            }
+            let reached = side(&planted);
+            for (threshold, safe) in [(reached, false), (reached - 4.0, true)] {
+                region.limits = vec![limit(&[(0, 1.0), (1, -1.0)], -threshold)];
+                let question = Question {
+                    net: &net,
+                    regions: std::slice::from_ref(&region),
+                    seed,
+                    threads: 2,
+                    stop: &|| false,
+                    parts_limit: 150,
+                    judge: &|_, _| false,
+                };
+                let answer = decide(&question);
+                assert!(safe || answer.verdict == Verdict::Unknown, "{name} {seed}: {answer:?}");
+                proved += usize::from(answer.verdict == Verdict::Safe);
+            }
+        }
+    }
+    assert!(proved >= 4, "{proved} of 12 twins are proved");
+}
+
 /// What the caller does not confirm is not printed, and what is stopped is not proved.
 #[test]
 fn nothing_is_claimed_without_judgement_or_time() {

@@ -160,6 +160,7 @@ impl<'a> Cells<'a> {
     }
 
     /// A step upward; slopes of stable neurons stay.
+    #[allow(clippy::needless_range_loop, reason = "several arrays run in step")]
     fn climb(
         &mut self,
         (a, z): (&[f64], &[f64]),
