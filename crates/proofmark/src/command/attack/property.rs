@@ -47,6 +47,10 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// Runs the mode.
 pub fn run(args: &Args, path: &std::path::Path, global: Global) -> Outcome<ExitCode> {
     let begun = Instant::now();
+    if args.data.is_some() {
+        let help = "leave `--data` out; a property holds its own box of inputs";
+        return Err(Failure::new("arguments", "`--property` reads no rows", help));
+    }
     let end = begun + Duration::from_secs_f64(budget(args.property.timeout));
     let bytes = assets::read_limited(path, vnnlib::BYTES_MAX as u64)?;
     let property = vnnlib::read(&bytes).map_err(|error| {
