@@ -329,7 +329,7 @@ fn as_text(answer: &Answer, witness: Option<&Json>, facts: &Facts<'_>, replay: &
     let mut say = |line: &str| text.push_str(&wrap(line, 92, "  "));
     match answer.verdict {
         Verdict::Safe => {
-            let margin = answer.margin.map_or("vacuous".to_owned(), |m| format!("{m:.3e}"));
+            let margin = answer.margin.map_or("not known".to_owned(), |m| format!("{m:.3e}"));
             say(&format!(
                 "proved: no point of the {} cases breaks it; {ARITHMETIC}. Least margin {margin}.",
                 facts.boxes
