@@ -29,9 +29,10 @@ fn attack(scratch: &Scratch, rules: &str, more: &[&str]) -> Ran {
     let (model, data, rules) = (path("gbm.onnx"), path("test.csv"), path("rules.toml"));
     let base = ["attack", "--model", &model, "--data", &data, "--label", "class"];
     let threat = ["--norm", "linf", "--eps", "0.15", "--scale", "bounds", "--goal", "2:1"];
+    let decision = ["--decision", "2@0.3"];
     let rest = ["--suite", "caa", "--steps", "12", "--mutable", "duration,amount"];
-    let rules = ["--limit", "60", "--constraints", &rules];
-    proofmark(&[&base[..], &threat, &rest, &rules, more].concat())
+    let rules = ["--constraints", &rules];
+    proofmark(&[&base[..], &threat, &decision, &rest, &rules, more].concat())
 }
 
 /// Cells of the data by column, row by row.
@@ -107,7 +108,7 @@ fn a_bad_file_is_shown_where_it_is_bad() {
         ("20 * duration", "20 * durration", "did you mean `duration`?"),
         ("20 * duration", "20 * (duration", "a `)` is missing"),
         ("'new car'", "3", "a text is compared with a number"),
-        ("\"decrease\"", "\"down\"", "is no direction"),
+        ("\"decrease\"", "\"down\"", "known: `increase`, `decrease`"),
         ("[features.duration]", "[features.durration]", "no column `durration`"),
         ("relations =", "relation =", "did you mean `relations`?"),
         ("cost = 2.0", "cost = -2.0", "negative"),
