@@ -1,3 +1,5 @@
+//! Endpoints by script: what is asked, what is counted, what reads.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proofmark_schema::system::{Access, Norm, OutputKind, Scale};

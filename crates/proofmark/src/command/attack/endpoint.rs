@@ -51,8 +51,8 @@ pub struct EndpointArgs {
     /// How the endpoint is spoken to.
     #[arg(long, value_enum, requires = "endpoint")]
     pub protocol: Option<ProtocolName>,
-    /// JSON: the request, with `{{rows}}`, `{{row}}`, `{{values}}` or `{{value}}` where rows go; `@FILE`
-    /// reads it.
+    /// JSON: the request, with `{{rows}}`, `{{row}}`, `{{values}}` or `{{value}}` where rows go;
+    /// `@FILE` reads it.
     #[arg(long, value_name = "JSON|@FILE", requires = "endpoint")]
     pub template: Option<String>,
     /// JSON: pointer to the scores in the answer, `*` for the rows, e.g. `/results/*/scores`.
@@ -435,7 +435,8 @@ impl Attack<'_> {
         } else {
             output::data(&super::as_text(assessed));
             output::data(&format!(
-                "{}: {} rows answered by {} requests ({} retries), {} rows sent without an answer\n",
+                "{}: {} rows answered by {} requests ({} retries), {} rows sent without an \
+                 answer\n",
                 wire::shown(self.url),
                 spent.answered,
                 spent.requests,
