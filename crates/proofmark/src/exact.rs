@@ -163,13 +163,39 @@ impl<'a> Setup<'a> {
             slack: self.slack,
         };
         let stop = || stop.load(Ordering::Relaxed);
-        let mut valid = |point: &[f32]| self.case.valid(row, &self.free(row, point));
+        let mut mended: Vec<Vec<f32>> = Vec::new();
+        let mut valid = |point: &[f32]| {
+            let free = self.free(row, point);
+            let fine = self.case.valid(row, &free);
+            if !fine && mended.len() < MENDED_MAX {
+                mended.extend(self.mended(row, &free, from));
+            }
+            fine
+        };
         let allowed: Option<&mut proofmark_lab::formal::trees::Allowed<'_>> =
             if self.case.constraints.is_some() { Some(&mut valid) } else { None };
         let found = self.searcher.nearest(&question, budget, allowed, &stop);
         let clean: Vec<f32> = self.row(row).iter().map(|&v| v as f32).collect();
         let points = self.searcher.candidates(&question, &found, &clean);
-        (found, points.iter().map(|point| self.free(row, point)).collect())
+        let mut points: Vec<Vec<f32>> = points.iter().map(|p| self.free(row, p)).collect();
+        if !mended.is_empty() {
+            points.append(&mut mended);
+            points.sort_by(|a, b| self.distance(row, a).total_cmp(&self.distance(row, b)));
+        }
+        (found, points)
+    }
+
+    /// A change that no valid row makes, repaired, where it still is one: an upper bound only.
+    fn mended(&self, row: usize, free: &[f32], from: usize) -> Option<Vec<f32>> {
+        let wide: Vec<f64> = free.iter().map(|&v| f64::from(v)).collect();
+        let point = self.case.deploy(row, &wide, f64::INFINITY);
+        let mut values = self.row(row).to_vec();
+        for (value, place) in values.iter_mut().zip(&self.feed.places) {
+            if let Some(place) = place {
+                *value = f64::from(point[*place]);
+            }
+        }
+        (self.case.valid(row, &point) && self.searcher.decide(&values) != from).then_some(point)
     }
 
     /// Values of a row by column of the ensemble.
@@ -288,6 +314,9 @@ fn cpu_seconds() -> Option<f64> {
 
 /// Boxes per row unless said otherwise: a few seconds on ensembles of hundreds of trees.
 pub const BUDGET: Budget = Budget { boxes: 20_000 };
+
+/// Repaired changes kept per row: each is a query of the deployed engine.
+const MENDED_MAX: usize = 16;
 
 /// Rows that are worth a thread of their own.
 const ROWS_PER_THREAD_MIN: usize = 64;

@@ -3,11 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
+use proofmark_engine::engine::EngineKind;
 use proofmark_engine::trees::import::xgboost::{DumpOptions, import_dump};
 use proofmark_lab::decision::Decision;
-use proofmark_lab::formal::trees::{Axis, Budget, Judged, Nearest, Question, Searcher};
+use proofmark_lab::formal::trees::model;
+use proofmark_lab::formal::trees::{Axis, Budget, Grid, Judged, Nearest, Question, Searcher};
+use proofmark_lab::oracle::Oracle;
+use proofmark_lab::target;
 use proofmark_schema::system::{Norm, OutputKind};
 use serde_json::Value;
+
+use crate::world::{World, open};
 
 const PLENTY: Budget = Budget { boxes: 1_000_000 };
 
@@ -125,4 +131,65 @@ fn the_forest_of_the_literature_gives_its_exact_figures() {
         still: &[(0.01, 464), (0.02, 452), (0.05, 404), (0.1, 297), (0.2, 33)],
     };
     reproduces("diabetes_rf.json", "diabetes_scale0.test", &figures);
+}
+
+/// `benches/python/credit_exhaustive.py` tries every allowed row with ONNX Runtime: the search
+/// must find the same rows at the same distances, and no other within the largest budget.
+#[test]
+fn the_credit_model_is_searched_through_its_preprocessing_as_exhaustive_trial_does() {
+    let world = World::open("credit");
+    let (data, rows) = world.data("test", 300);
+    let (asset, loaded) = world.model("gbm");
+    let binding = world.bind(&rows, &asset, &loaded);
+    let oracle = open((&asset, &loaded), &data, &binding, EngineKind::Reference, 1);
+    let decision = target::decision(&asset, &data.classes).unwrap();
+    let found = model::find(loaded.graph(), oracle.output()).unwrap();
+    let inputs = target::inputs(&binding).unwrap();
+    let free = target::coordinates(&binding);
+    let feed = model::feed(loaded.graph(), &found.input, &inputs, &free).unwrap();
+    let searcher =
+        Searcher::new(&found.ensemble, found.judged, &decision, oracle.columns()).unwrap();
+    let threat = world.system.threat_named("enquirer").unwrap();
+    let space = target::space(&binding, threat.scale, &|_| None).unwrap();
+    let axis = |at: usize| Axis {
+        lower: space.limits(at).0,
+        upper: space.limits(at).1,
+        unit: space.unit(at),
+        grid: space.grid(at).map(|(origin, step)| Grid { origin, step }),
+        ..Axis::FREE
+    };
+    let axes: Vec<Axis> = feed.places.iter().map(|place| place.map_or(Axis::FIXED, axis)).collect();
+    assert_eq!(feed.places.iter().flatten().count(), 4, "{:?}", feed.places);
+    let slack = searcher.slack(found.ensemble.arithmetic, found.ensemble.link, &decision);
+    assert!(slack > 0.0 && slack < 1e-3, "{slack}");
+
+    let text = include_str!("../../../../benches/python/credit_exhaustive.json");
+    let golden: Value = serde_json::from_str(text).unwrap();
+    let largest = golden["models"]["gbm"]["budgets"].as_array().unwrap().last().unwrap().clone();
+    let (eps, broken) = (largest["eps"].as_f64().unwrap(), largest["broken"].as_object().unwrap());
+    let csv = String::from_utf8(world.bytes("test.csv")).unwrap();
+    let ids: Vec<&str> = csv.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    let clean: Vec<usize> = (0..oracle.rows())
+        .map(|row| decision.decide(&oracle.scores(&[row], oracle.clean(row)).unwrap()).unwrap())
+        .collect();
+    let (mut seen, mut refused) = (0, 0);
+    for (row, values) in feed.values.chunks(feed.columns).enumerate() {
+        assert_eq!(searcher.decide(values), clean[row], "row {row}");
+        if rows.labels()[row] != 1 || clean[row] != 1 {
+            continue;
+        }
+        refused += 1;
+        let question =
+            Question { row: values, axes: &axes, norm: Norm::Linf, from: 1, goal: Some(0), slack };
+        let found = searcher.nearest(&question, PLENTY, None, &|| false);
+        match broken.get(ids[row]).and_then(Value::as_f64) {
+            Some(want) => {
+                seen += 1;
+                assert!((found.lower - want).abs() < 1e-6, "row {row}: {found:?}, tried {want}");
+            }
+            None => assert!(found.lower > eps, "row {row}: {found:?}, nothing was found"),
+        }
+    }
+    assert_eq!(seen, broken.len());
+    assert_eq!(refused, golden["models"]["gbm"]["refused"].as_u64().unwrap());
 }

@@ -8,6 +8,7 @@ mod constraints;
 mod containers;
 mod drill;
 mod endpoint;
+mod exact;
 mod faults;
 mod first_use;
 mod guard;

@@ -225,3 +225,147 @@ fn candidates_lie_in_the_cells_and_decide_otherwise() {
     }
     assert!(asked > 100, "{asked}");
 }
+
+/// A chain of `depth` questions `v < 0`, `v < 1`, ... of one column; leaf `i` adds `i % 2`, less a
+/// half.
+fn chain(depth: usize) -> Ensemble {
+    let mut e = Ensemble::new(1, Arithmetic::F64, "chain");
+    e.labels = Some(Labels::counted(2));
+    let leaf = |i: usize| Child::leaf(i).unwrap();
+    let branches = (0..depth).map(|i| Branch {
+        feature: 0,
+        test: Test::Below(i as f64),
+        yes: leaf(i),
+        no: if i + 1 < depth { Child::branch(i + 1).unwrap() } else { leaf(depth) },
+        missing: Missing::Yes,
+    });
+    let root = if depth > 0 { Child::branch(0).unwrap() } else { leaf(0) };
+    e.trees.push(Tree {
+        output: Output::One(0),
+        branches: branches.collect(),
+        leaves: (0..=depth).map(|i| (i % 2) as f64 - 0.5).collect(),
+        root,
+        weight: 1.0,
+    });
+    e
+}
+
+fn searched(e: &Ensemble, row: &[f64], budget: Budget) -> Nearest {
+    let decision = Decision::argmax(OutputKind::Score);
+    let searcher = Searcher::new(e, Judged::Answers, &decision, &[0, 1]).unwrap();
+    let axes = vec![Axis::FREE; row.len()];
+    let from = searcher.decide(row);
+    let q = Question { row, axes: &axes, norm: Norm::Linf, from, goal: None, slack: 0.0 };
+    searcher.nearest(&q, budget, None, &go)
+}
+
+#[test]
+fn odd_ensembles_get_an_answer() {
+    // A constant: nothing changes it, and that is known.
+    for e in [
+        chain(0),
+        Ensemble { labels: Some(Labels::counted(2)), ..Ensemble::new(1, Arithmetic::F32, "none") },
+    ] {
+        let found = searched(&e, &[3.0], PLENTY);
+        assert_eq!((found.lower, found.upper, found.settled()), (f64::INFINITY, None, true));
+    }
+    // A stump.
+    let found = searched(&chain(1), &[0.25], PLENTY);
+    assert_eq!((found.lower, found.upper), (0.25, Some(0.25)));
+    // As deep as a tree may be, and with thousands of leaves.
+    let deep = chain(4_000);
+    let found = searched(&deep, &[1234.25], PLENTY);
+    assert_eq!((found.lower, found.upper), (0.25, Some(0.25)));
+    // A missing value stays missing: the only column cannot change anything.
+    let found = searched(&deep, &[f64::NAN], PLENTY);
+    assert_eq!((found.upper, found.settled()), (None, true));
+    // An infinite value cannot be moved from.
+    assert_eq!(searched(&deep, &[f64::INFINITY], PLENTY).upper, None);
+    // No budget at all is an interval, not an answer.
+    let mut many = chain(1);
+    many.trees = (0..40)
+        .map(|i| {
+            let mut tree = chain(3).trees.remove(0);
+            tree.branches.iter_mut().for_each(|b| {
+                if let Test::Below(t) = &mut b.test {
+                    *t += 0.01 * f64::from(i)
+                }
+            });
+            tree
+        })
+        .collect();
+    let found = searched(&many, &[0.5], Budget { boxes: 0 });
+    assert!(found.lower <= searched(&many, &[0.5], PLENTY).lower);
+}
+
+#[test]
+fn what_is_not_a_sum_or_no_number_is_refused_by_name() {
+    let decision = Decision::argmax(OutputKind::Score);
+    let open = |e: &Ensemble| Searcher::new(e, Judged::Answers, &decision, &[0, 1]).unwrap_err();
+    let mut nan = chain(2);
+    nan.trees[0].branches[0].test = Test::Below(f64::NAN);
+    assert!(matches!(open(&nan), TreesError::Broken { .. }), "{}", open(&nan));
+    let mut infinite = chain(2);
+    infinite.trees[0].leaves[1] = f64::INFINITY;
+    assert_eq!(open(&infinite), TreesError::Infinite);
+    let least = Ensemble { join: Join::Min, ..chain(2) };
+    assert!(matches!(open(&least), TreesError::Join { .. }));
+    let squared = Ensemble { link: Link::SignedSquare, ..chain(2) };
+    assert!(open(&squared).to_string().contains("SignedSquare"));
+}
+
+#[test]
+fn rows_that_no_one_allows_leave_the_lower_bound_and_no_witness() {
+    let e = chain(5);
+    let decision = Decision::argmax(OutputKind::Score);
+    let searcher = Searcher::new(&e, Judged::Answers, &decision, &[0, 1]).unwrap();
+    let (row, axes) = ([0.25], [Axis::FREE]);
+    let from = searcher.decide(&row);
+    let q = Question { row: &row, axes: &axes, norm: Norm::Linf, from, goal: None, slack: 0.0 };
+    let mut none = |_: &[f32]| false;
+    let found = searcher.nearest(&q, PLENTY, Some(&mut none), &go);
+    assert_eq!((found.lower, found.upper), (0.25, None));
+    assert!(!found.settled(), "another row of the cells might be allowed");
+    // Only beyond 2: the nearest change is not allowed, a farther one is.
+    let mut far = |point: &[f32]| point[0] >= 2.0;
+    let found = searcher.nearest(&q, PLENTY, Some(&mut far), &go);
+    assert_eq!((found.lower, found.upper), (0.25, Some(2.75)));
+}
+
+#[test]
+fn a_graph_is_looked_through_only_where_numbers_stay_what_they_are() {
+    use proofmark_engine::graph::{Attribute, Node};
+    use proofmark_engine::value::{Inputs, Tensor, Value};
+    let graph = proofmark_engine::trees::graph(Ensemble { columns: 2, ..chain(3) }).unwrap();
+    let found = model::find(&graph, proofmark_engine::trees::MARGIN).unwrap();
+    assert_eq!((found.judged, found.input.as_str()), (Judged::Margins, "features"));
+    assert!(matches!(model::find(&graph, "features"), Err(TreesError::NoTrees { .. })));
+    let x = Tensor::new(vec![2, 2], vec![1.0, 2.0, 3.0, f64::NAN]).unwrap();
+    let rows: Inputs = [("features".to_string(), Value::F64(x))].into();
+    let free = [("features".to_string(), 1)];
+    let feed = model::feed(&graph, &found.input, &rows, &free).unwrap();
+    assert_eq!(feed.places, [None, Some(0)]);
+    assert_eq!((feed.columns, feed.values[2], feed.values[3].is_nan()), (2, 3.0, true));
+
+    // An operator that changes the numbers is named.
+    let mut behind = graph.clone();
+    let node = |op: &str, inputs: &[&str], output: &str| Node {
+        name: op.into(),
+        op: op.into(),
+        domain: String::new(),
+        inputs: inputs.iter().map(|i| (*i).to_string()).collect(),
+        outputs: vec![output.into()],
+        attributes: [("axis".to_string(), Attribute::Int(1))].into(),
+    };
+    behind.nodes.push(node("Softmax", &["margin"], "soft"));
+    let refused = model::find(&behind, "soft").unwrap_err();
+    assert_eq!(refused, TreesError::Behind { op: "Softmax".into() });
+    let mut before = graph;
+    before.nodes[0].inputs[0] = "changed".into();
+    before.nodes.insert(0, node("Neg", &["features"], "changed"));
+    let refused = model::feed(&before, "changed", &rows, &free).unwrap_err();
+    assert_eq!(refused, TreesError::Before { op: "Neg".into() });
+    // Nothing of it is free: whatever it is, it is a fixed number per row.
+    let still = model::feed(&before, "changed", &rows, &[]).unwrap();
+    assert_eq!((still.values[0], still.places), (-1.0, vec![None, None]));
+}
