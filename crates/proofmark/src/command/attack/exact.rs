@@ -15,7 +15,7 @@ use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::assessment::{self as evasion, Request};
 use proofmark_lab::evasion::suite::EXACT;
 use proofmark_lab::formal::trees::{Budget, Proposals, Searched, model, told};
-use proofmark_lab::harness::{self, Case, HarnessError};
+use proofmark_lab::harness::{self, Case, HarnessError, RowRecord};
 use proofmark_schema::attack::{AttackReport, ExactSearch};
 use proofmark_schema::measurement::CheckState;
 
@@ -35,7 +35,7 @@ use crate::{assets, interrupt, output};
 #[derive(clap::Args, Debug, Clone)]
 pub struct ExactArgs {
     /// `--suite exact`: boxes judged per row before the answer stays an interval.
-    #[arg(long, value_name = "N", default_value_t = BUDGET.boxes, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = BUDGET.boxes)]
     pub boxes: u64,
 }
 
@@ -71,7 +71,6 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     }
     let suite = answers.suite();
     let facts = subject.facts(args.seed);
-    let far = budgets(&threat.eps, &answers);
     let request = Request {
         numbers: None,
         facts: &facts,
@@ -79,23 +78,10 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
         suite: &suite,
         threat: None,
         scale: threat.scale,
-        eps: &far,
+        eps: &threat.eps,
         groups: &subject.groups,
         setup: &subject.setup,
     };
-    bars.begin("witnesses");
-    let ctx = Ctx { seed: args.seed, progress: &bars, cancel: interrupt::flag() };
-    let rows: Vec<usize> = (0..case.oracle.rows()).collect();
-    let done = harness::run(&case, &suite, &far, &rows, &Default::default(), &ctx, &mut |_| {});
-    bars.end();
-    let records = done.map_err(failed)?;
-    let witnesses: BTreeMap<u64, Vec<f32>> =
-        records.iter().filter_map(|r| Some((r.point.index, r.witness.clone()?))).collect();
-    let mut report = evasion::report(&request, &records, subject.setup.clone());
-    if threat.eps.is_empty() {
-        report.robust.clear();
-        report.points.iter_mut().for_each(|p| p.runs.clear());
-    }
     let about = ExactSearch {
         arithmetic: arithmetic(exact_decimals).into(),
         edition: Proposals::EDITION,
@@ -104,14 +90,11 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
         boxes_limit: budget.boxes,
         ..ExactSearch::default()
     };
-    let rows = searched(&setup, &answers, &witnesses);
-    told(
-        &mut report,
-        &rows,
-        &|label, decided| case.criterion.attackable(label, Some(decided)),
-        about,
-    );
-    report.profile = Some(evasion::profiled(&request, &report.points));
+    let ctx = Ctx { seed: args.seed, progress: &bars, cancel: interrupt::flag() };
+    bars.begin("witnesses");
+    let judged = judged(&request, &setup, &answers, about, &ctx);
+    bars.end();
+    let (report, records) = judged?;
     if let Some(path) = &args.witnesses {
         super::write_records(path, &subject, &records)?;
     }
@@ -122,6 +105,33 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     }
     let refused = report.validity.iter().any(|c| c.state == CheckState::Refuse);
     Ok(if refused { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}
+
+/// The witnesses that the deployed engine confirms, and the report of both.
+fn judged(
+    request: &Request<'_>,
+    setup: &Setup<'_>,
+    answers: &Answers,
+    about: ExactSearch,
+    ctx: &Ctx<'_>,
+) -> Outcome<(AttackReport, Vec<RowRecord>)> {
+    let case = request.case;
+    let rows: Vec<usize> = (0..case.oracle.rows()).collect();
+    let far = budgets(request.eps, answers);
+    let done = Default::default();
+    let records = harness::run(case, request.suite, &far, &rows, &done, ctx, &mut |_| {});
+    let records = records.map_err(failed)?;
+    let witnesses: BTreeMap<u64, Vec<f32>> =
+        records.iter().filter_map(|r| Some((r.point.index, r.witness.clone()?))).collect();
+    let mut report = evasion::report(request, &records, request.setup.to_vec());
+    if request.eps.is_empty() {
+        report.points.iter_mut().for_each(|p| p.runs.clear());
+    }
+    let rows = searched(setup, answers, &witnesses);
+    let attackable = |label, decided| case.criterion.attackable(label, Some(decided));
+    told(&mut report, &rows, &attackable, about);
+    report.profile = Some(evasion::profiled(request, &report.points));
+    Ok((report, records))
 }
 
 /// The ensemble with the decimals of its file, for a dump; other files hold no more digits than
@@ -216,8 +226,8 @@ fn as_text(report: &AttackReport, case: &Case<'_>) -> String {
     let mut lines = vec![
         exact.arithmetic.clone(),
         format!(
-            "deployed engine ({} {}): {} of {} decided rightly{}; a witness counts where it decides \
-             otherwise",
+            "deployed engine ({} {}): {} of {} decided rightly{}; a witness counts where it \
+             decides otherwise",
             report.engine.name,
             report.engine.version,
             exact.deployed.correct,
