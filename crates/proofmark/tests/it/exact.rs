@@ -11,7 +11,7 @@ use crate::support::{Scratch, proofmark};
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/tests/golden/trees_");
 
 fn attacked(args: &[&str]) -> Value {
-    let ran = proofmark(&[&["--format", "json", "attack"][..], args].concat());
+    let ran = proofmark(&[&["attack", "--format", "json"][..], args].concat());
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     serde_json::from_str(&ran.stdout).expect("json")
 }

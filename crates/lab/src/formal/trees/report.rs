@@ -50,7 +50,7 @@ pub fn told(
             as u64;
     let again = |at: &RobustAt| profile::robust_at(&points, at.norm, at.eps, at.confidence);
     let robust: Vec<RobustAt> = report.robust.iter().map(again).collect();
-    about.robust = robust.iter().map(|at| exact_at(&points, at.eps)).collect();
+    about.robust = robust.iter().map(|at| exact_at(&points, at.eps, &about.open)).collect();
     about.mean_distance = mean(&points, &about);
     report.robust = robust;
     report.exact = Some(about);
@@ -106,7 +106,7 @@ fn settle(
     }
 }
 
-fn exact_at(points: &[&Point], eps: f64) -> ExactAt {
+fn exact_at(points: &[&Point], eps: f64, unsettled: &[u64]) -> ExactAt {
     let right = points.iter().filter(|p| p.outcome != Outcome::Wrong);
     let (mut proved, mut open) = (0, 0);
     for point in right {
@@ -117,7 +117,9 @@ fn exact_at(points: &[&Point], eps: f64) -> ExactAt {
         let lower = point.distance.lower.unwrap_or(0.0);
         if lower >= eps {
             proved += 1;
-        } else if point.distance.upper.is_none_or(|upper| upper >= eps) {
+        } else if unsettled.contains(&point.index)
+            && point.distance.upper.is_none_or(|upper| upper >= eps)
+        {
             open += 1;
         }
     }

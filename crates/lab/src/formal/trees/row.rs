@@ -182,7 +182,14 @@ impl<'a> Row<'a> {
             low <= cell && cell <= high
         };
         if inside(clean) && self.toll(place, low, high) == 0.0 {
-            return Some(clean);
+            // Next to a cut, rounding of the threshold can put the deployed row across it.
+            let away = match (inside(clean.next_down()), inside(clean.next_up())) {
+                (true, false) if axis.down => f32::next_down,
+                (false, true) if axis.up => f32::next_up,
+                _ => return Some(clean),
+            };
+            let moved = (0..steps).fold(clean, |v, _| away(v));
+            return Some(if axis.grid.is_none() && inside(moved) { moved } else { clean });
         }
         let from_below = low > 0 && !column.cuts[low as usize - 1].passed_by(x);
         let cut = if from_below { low.checked_sub(1) } else { Some(high) };
