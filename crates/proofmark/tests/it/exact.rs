@@ -176,11 +176,11 @@ fn smoothing_speaks_of_the_smoothed_classifier_only() {
     let (model, data) = (scratch.path("gbm.onnx"), scratch.path("test.csv"));
     let (model, data) = (model.display().to_string(), data.display().to_string());
     let args = ["--model", &model, "--data", &data, "--label", "class", "--norm", "l2"];
-    let more = ["--scale", "bounds", "--suite", "smoothing", "--sigma", "0.1", "--limit", "6"];
+    let more = ["--scale", "bounds", "--suite", "smoothing", "--sigma", "0.1", "--limit", "40"];
     let args = [&args[..], &more, &["--samples", "200"]].concat();
     let report = attacked(&args);
     assert_eq!(report["format"], "proofmark.smoothing/1");
-    assert_eq!(report["queries"], 6 * 301);
+    assert_eq!(report["queries"], 40 * 301);
     let points = report["points"].as_array().expect("points");
     assert!(points.iter().all(|p| number(&p["radius"]) < 0.1 * 2.0), "{points:#?}");
     assert_eq!(report, attacked(&args), "the same seed gives the same certificates");

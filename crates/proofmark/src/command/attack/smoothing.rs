@@ -100,7 +100,7 @@ fn as_text(report: &SmoothingReport) -> String {
     let mut grid = Grid::new(&["L2 radius", "smoothed, certified right", "95 % interval", "rows"]);
     for at in &report.curve {
         grid.row(vec![
-            at.radius.to_string(),
+            format!("{:.4}", at.radius),
             percent(at.estimate),
             format!("{} to {}", percent(at.lower), percent(at.upper)),
             format!("{} of {}", at.k, report.n),
