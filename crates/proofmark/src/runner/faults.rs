@@ -129,7 +129,7 @@ fn with_bits(
     }
     let mut report = sheet.report();
     report.notes.push(format!(
-        "{}; severities 1 to 5 flip 1, 2, 4, 8 and 16 bits at once; judged on {} rows spread over \
+        "{} Severities 1 to 5 flip 1, 2, 4, 8 and 16 bits at once. Judged on {} rows spread over \
          the data, so a flip that changes other rows only is not seen",
         place.means(),
         rows.len()
