@@ -100,9 +100,28 @@ fn the_costliest_input_is_told_with_its_machine() {
 }
 
 #[test]
+fn a_declared_fault_is_judged_and_covers_its_cells() {
+    let scratch = Scratch::credit(60);
+    let (_, document) = scratch.json(&["assess"]);
+    let verdicts = document["verdicts"].as_array().expect("verdicts");
+    let own = verdicts.iter().find(|v| v["criterion"]["name"] == "typing-errors").expect("verdict");
+    assert!(own["value"].as_f64().is_some(), "{own:#}");
+    let rows = document["matrix"]["rows"].as_array().expect("rows");
+    let row = rows.iter().find(|r| r["threat"] == "errors-and-faults").expect("row");
+    let measured: Vec<&str> = row["cells"]
+        .as_array()
+        .expect("cells")
+        .iter()
+        .filter(|c| c["coverage"] == "measured")
+        .filter_map(|c| c["verb"].as_str())
+        .collect();
+    assert_eq!(measured, ["detect", "control"], "{row:#}");
+}
+
+#[test]
 fn a_fault_that_does_not_fit_is_named() {
     let scratch = Scratch::credit(20);
-    scratch.edit("proofmark.toml", |t| format!("{t}\n[faults.old]\nkind = \"stael\"\n"));
+    scratch.edit("proofmark.toml", |t| t.replacen("kind = \"stale\"", "kind = \"stael\"", 1));
     let ran = scratch.run(&["assess"]);
     assert_eq!(ran.code, 2);
     assert!(

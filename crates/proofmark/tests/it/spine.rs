@@ -24,7 +24,7 @@ fn an_assessment_is_judged_sealed_documented_and_verified() {
     {
         assert!(metrics.contains(&wanted), "{wanted} is not measured");
     }
-    assert_eq!(list(&first, "verdicts").len(), 2);
+    assert_eq!(list(&first, "verdicts").len(), 3);
     assert_eq!(list(&first["matrix"], "rows").len(), 7);
 
     let pack = scratch.path("pack");
