@@ -65,6 +65,7 @@ fn report() -> AttackReport {
         seed: 7,
         digests: Vec::new(),
         comparisons: Vec::new(),
+        exact: None,
         profile: Some(Profile {
             found: 10,
             distances: vec![DistanceQuantile { p: 0.1, distance: 0.05 }],

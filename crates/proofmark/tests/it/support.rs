@@ -103,6 +103,16 @@ pub fn proofmark_with(args: &[&str], variables: &[(&str, &str)]) -> Ran {
     }
 }
 
+/// Whether a file of the shared data is there; says aloud what is skipped.
+#[expect(clippy::print_stderr, reason = "a skipped test is told aloud")]
+pub fn is_shared(path: &Path) -> bool {
+    let there = path.exists();
+    if !there {
+        eprintln!("SKIPPED: {} is not there", path.display());
+    }
+    there
+}
+
 /// Whether a tool is there; says aloud what is skipped. With `PROOFMARK_REQUIRE_TOOLS` a missing
 /// tool is an error.
 #[expect(clippy::print_stderr, reason = "a skipped test is told aloud")]

@@ -74,7 +74,7 @@ fn dominates(a: &[f64; 3], b: &[f64; 3]) -> bool {
 fn crowding(goals: &[[f64; 3]], members: &[usize]) -> Vec<f64> {
     let mut rooms = vec![0.0; members.len()];
     let mut order: Vec<usize> = (0..members.len()).collect();
-    for goal in 0..3 {
+    for goal in [0, 1, 2] {
         let value = |at: usize| goals[members[at]][goal];
         order.sort_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
         let (Some(&first), Some(&last)) = (order.first(), order.last()) else { return rooms };

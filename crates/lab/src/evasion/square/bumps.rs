@@ -184,7 +184,8 @@ fn root(norm: Norm, power: f64) -> f64 {
 
 /// Odd sides, so that a bump has a middle; one less where the picture ends.
 fn odd((height, width): (usize, usize)) -> (usize, usize) {
-    let odd = |side: usize| if side % 2 == 0 { side.saturating_sub(1).max(1) } else { side };
+    let odd =
+        |side: usize| if side.is_multiple_of(2) { side.saturating_sub(1).max(1) } else { side };
     (odd(height), odd(width))
 }
 

@@ -165,7 +165,7 @@ impl Corruption for Pixelate {
         let few = |length: usize| ((length as f64 * share) as usize).max(1);
         let (rows, columns) = (few(image.height), few(image.width));
         let mut small = boxed(image, rows, columns);
-        small.to_steps();
+        small.round_to_steps();
         *image = boxed(&small, image.height, image.width);
     }
 }

@@ -48,7 +48,7 @@ impl Frame {
     }
 
     /// To whole steps of 255, as an 8-bit file holds them.
-    pub(super) fn to_steps(&mut self) {
+    pub(super) fn round_to_steps(&mut self) {
         self.data.iter_mut().for_each(|v| *v = (v.clamp(0.0, 1.0) * 255.0).round() / 255.0);
     }
 

@@ -139,7 +139,7 @@ fn what_is_not_drawn_looks_like_the_peers() {
         for (name, severity, wanted) in made {
             let mut own = image.clone();
             corrupt(named(&name).unwrap(), &mut own, severity, (1, "p"), 0);
-            own.to_steps();
+            own.round_to_steps();
             let off = mean_difference(&own, &wanted);
             let bound = match name.as_str() {
                 "jpeg_compression" => 2.0,
@@ -177,7 +177,7 @@ fn what_is_drawn_changes_images_as_much_as_the_peers() {
                     .map(|row| {
                         let mut own = image.clone();
                         corrupt(corruption, &mut own, severity, (7, "p"), row);
-                        own.to_steps();
+                        own.round_to_steps();
                         mean_difference(&own, &image)
                     })
                     .sum();

@@ -50,7 +50,7 @@ impl Corruption for Snow {
         let cut = cut as f32;
         flakes.data.iter_mut().for_each(|v| *v = if *v < cut { 0.0 } else { v.min(1.0) });
         let mut fallen = flakes.smeared(radius, sigma, angle);
-        fallen.to_steps();
+        fallen.round_to_steps();
         let (turned, grey, left) = (fallen.upside_down(), image.grey(), left as f32);
         *image = image.mapped(|channel, row, column| {
             let value = image.at(channel, row, column);

@@ -40,6 +40,7 @@ pub(crate) struct Node {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a net has a few dozen of them, most are linear")]
 pub(crate) enum Op {
     Input,
     /// `map(from) + bias`
