@@ -2,7 +2,8 @@
 //!
 //! Owns geometry and accessible names. Must never be the only place where a figure stands: every
 //! plot has its table beside it, and every series differs by mark or dash, not by colour alone.
-//! Colours come from the page (`currentColor` and custom properties). Called by `document` and `attack_page`.
+//! Colours come from the page (`currentColor` and custom properties). Called by `document` and
+//! `attack_page`.
 
 use std::fmt::Write as _;
 

@@ -41,6 +41,9 @@ pub(crate) use settle::settle;
 use crate::graph::{Dim, Graph, Node, ValueInfo};
 use crate::value::DType;
 
+/// What [`AutodiffError::Disconnected`] says, for those who must tell it from other reasons.
+pub(crate) const ONLY_STEPS: &str = "through differentiable operators";
+
 /// Why a graph has no gradient.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AutodiffError {
@@ -62,7 +65,7 @@ pub enum AutodiffError {
         detail: String,
     },
     /// No differentiable path leads from the inputs to the output.
-    #[error("`{of}` does not depend on {wrt} through differentiable operators")]
+    #[error("`{of}` does not depend on {wrt} {ONLY_STEPS}")]
     Disconnected {
         /// The output.
         of: String,

@@ -26,6 +26,7 @@ pub use rows::rows_of;
 pub use serve::Serving;
 pub use whole::{Gradients, Whole, gradient_of, run_batched};
 
+use crate::autodiff;
 use crate::engine::{EngineError, EngineFacts, EngineKind, Program, compile_made};
 use crate::graph::Graph;
 use crate::loss::{self, Tap};
@@ -437,6 +438,12 @@ impl Pipeline {
         };
         let (wide, narrow) = ((wide, self.options.width), (program.as_ref(), width));
         ladder::same_bits(&self.bound, wide, narrow, names, label).map(|()| program)
+    }
+
+    /// Whether there is no gradient because nothing but steps (signs, rounding, comparisons) leads
+    /// from the free inputs to the output: its slope is zero wherever it has one.
+    pub fn stepped(&self) -> bool {
+        self.gradient().is_err_and(|reason| reason.contains(autodiff::ONLY_STEPS))
     }
 
     /// The graph that [`Pipeline::loss_grad`] runs for an engine at a batch width: for looking at

@@ -8,6 +8,7 @@ use proofmark_lab::decision::Decision;
 use proofmark_lab::formal::trees::{Axis, Budget, Judged, Question, Searcher};
 use proofmark_schema::system::{Norm, OutputKind};
 
+#[expect(clippy::print_stdout, reason = "its figures are what it is for")]
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let dump = std::fs::read(&args[1]).expect("the dump");

@@ -74,7 +74,8 @@ pub struct Refused {
 
 impl Facts {
     /// A measurement with its stable id
-    /// `{model}/{data}/{metric}[/{threat}/{eps}][/{fault}/s{n}][/group:{f}={v}][/q{p}][/class:{c}]`.
+    /// `{model}/{data}/{metric}[/{threat}/{eps}][/{fault}/s{n}][/group:{f}={v}][/q{p}]
+    /// [/class:{c}]`.
     pub fn measurement(
         &self,
         metric: &str,

@@ -87,6 +87,11 @@ pub trait Oracle: Send + Sync {
     fn scores(&self, rows: &[usize], x: &[f32]) -> Result<Vec<f32>, OracleError>;
     /// Whether `loss_grad` works, else why not (names operator, node, opset).
     fn gradient(&self) -> Result<(), String>;
+    /// Whether there is no gradient because nothing but steps leads to the output, as a `Sign` in
+    /// front of a network does: what follows is masked, not out of reach.
+    fn stepped(&self) -> bool {
+        false
+    }
     /// Loss and gradient at candidates. `labels[i]` is the class index to leave.
     fn loss_grad(
         &self,

@@ -221,6 +221,9 @@ impl Oracle for Target {
     fn gradient(&self) -> Result<(), String> {
         self.pipeline.gradient()
     }
+    fn stepped(&self) -> bool {
+        self.pipeline.stepped()
+    }
     fn loss_grad(
         &self,
         rows: &[usize],
@@ -335,6 +338,9 @@ impl Oracle for Alone<'_> {
     }
     fn gradient(&self) -> Result<(), String> {
         self.0.gradient()
+    }
+    fn stepped(&self) -> bool {
+        self.0.stepped()
     }
     fn loss_grad(
         &self,

@@ -171,6 +171,9 @@ impl Oracle for Banded<'_> {
     fn gradient(&self) -> Result<(), String> {
         self.target.gradient()
     }
+    fn stepped(&self) -> bool {
+        self.target.stepped()
+    }
     fn loss_grad(
         &self,
         rows: &[usize],
@@ -364,6 +367,9 @@ impl Oracle for Recorder<'_> {
     }
     fn gradient(&self) -> Result<(), String> {
         self.inner.gradient()
+    }
+    fn stepped(&self) -> bool {
+        self.inner.stepped()
     }
     fn loss_grad(
         &self,

@@ -105,11 +105,14 @@ fn threat(system: &System, threat: &Threat, owner: &str) -> Seed {
 }
 
 fn of_row(system: &System, seed: &RowSeed, owner: &str) -> Seed {
-    let clean = |c: &&proofmark_schema::system::Criterion| c.threat.is_none();
-    let criteria = match seed.row {
-        ThreatClass::ModelFlaws => system.criteria.iter().filter(clean),
-        _ => [].iter().filter(clean),
+    // What is judged without attack and without fault is the model's own; what is judged under a
+    // fault belongs to errors and faults.
+    let belongs = |c: &&proofmark_schema::system::Criterion| match seed.row {
+        ThreatClass::ModelFlaws => c.threat.is_none() && c.fault.is_none(),
+        ThreatClass::ErrorsAndFaults => c.fault.is_some(),
+        _ => false,
     };
+    let criteria = system.criteria.iter().filter(belongs);
     let links = Links {
         criteria: criteria.map(|c| c.name.clone()).collect(),
         cells: cells(seed.row),

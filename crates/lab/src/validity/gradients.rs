@@ -4,6 +4,7 @@
 //! gradients are the first sign of masking: survival then says nothing.
 
 use proofmark_schema::attack::Signs;
+use proofmark_schema::system::Access;
 
 use super::{Finding, Trial};
 use crate::harness::{HarnessError, RowRecord};
@@ -19,6 +20,13 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
     if asked == 0 {
         let why = trial.case.oracle.gradient().err();
         let why = why.unwrap_or_else(|| "the access or suite has no gradient attack".into());
+        if trial.case.access == Access::WhiteBox && trial.case.oracle.stepped() {
+            return Ok(Finding::warn(
+                format!("gradients are masked by steps: {why}"),
+                "replace the steps (Sign, rounding, comparisons) by smooth operators in a copy \
+                 and attack that, or declare the access that an attacker has",
+            ));
+        }
         return Ok(Finding::not_examined(format!("no gradient was asked for: {why}")));
     }
     // Rows that survived some budget, with the steps taken under it.

@@ -83,6 +83,7 @@ struct Figures {
     still: &'static [(f64, usize)],
 }
 
+#[expect(clippy::print_stderr, reason = "a skipped test is told aloud")]
 fn reproduces(model: &str, data: &str, figures: &Figures) {
     let folder = Path::new("/work/shared/data/trees");
     let (Ok(dump), Ok(text)) =

@@ -83,8 +83,8 @@ pub struct Args {
     ///
     /// Proofs (docs/exact.md): `exact` for trees, which needs no budgets; `smoothing`.
     ///
-    /// Errors and faults: `corruptions` (images), `faults` (tables), `bit-flips`, `availability`, or
-    /// one kind (docs/faults.md); these need no norm, budgets or scale.
+    /// Errors and faults: `corruptions` (images), `faults` (tables), `bit-flips`, `availability`,
+    /// or one kind (docs/faults.md); these need no norm, budgets or scale.
     #[arg(long, default_value = "quick")]
     pub suite: String,
     /// `argmax`, or `CLASS@T`: CLASS is decided when its probability is at least T.

@@ -13,7 +13,7 @@ const ATTACK: &str = "urn:proofmark:schema:attack:1";
 
 const GOOD: &str = r#"
 [constraints]
-relations = ["amount >= 20 * duration", "if purpose = 'new car' then amount >= 300"]
+relations = ["amount >= 20 * duration", "if purpose = 'new car' then amount >= 250"]
 
 [features.amount]
 direction = "decrease"

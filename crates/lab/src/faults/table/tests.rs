@@ -63,8 +63,7 @@ fn table(n: usize) -> Table {
         unit: None,
         quantiles: vec![],
     };
-    let read = Table::read(csv.as_bytes(), &asset, &features()).unwrap();
-    read
+    Table::read(csv.as_bytes(), &asset, &features()).unwrap()
 }
 
 fn setting<'a>(
