@@ -7,8 +7,8 @@
 //!
 //! Numbers follow the checklist of the field notes: Carlini et al. 2019, "On evaluating
 //! adversarial robustness"; Athalye et al. 2018; Tramer et al. 2020; Pintor et al. 2022,
-//! "Indicators of attack failure". Gates 6 and 14 need what this list does not
-//! run. Of AutoAttack's flags the fifth, a model that optimises while it answers, cannot occur: a
+//! "Indicators of attack failure". Gate 6, rows shared with the training data, is a note of who
+//! loads the data. Of AutoAttack's flags the fifth, a model that optimises while it answers, cannot occur: a
 //! model file is a graph that is evaluated once.
 
 use proofmark_schema::measurement::{CheckState, Validity};
@@ -34,6 +34,7 @@ mod order;
 mod output_kind;
 mod silent_success;
 mod square;
+mod transfer;
 mod two_engines;
 mod unconstrained;
 
@@ -125,6 +126,7 @@ pub const ATTACK: &[AttackGate] = &[
     AttackGate { id: "gate-11-unconstrained", examine: unconstrained::examine },
     AttackGate { id: "gate-12-monotone", examine: monotone::examine },
     AttackGate { id: "gate-13-order", examine: order::examine },
+    AttackGate { id: "gate-14-transfer", examine: transfer::examine },
     AttackGate { id: "gate-15-square", examine: square::examine },
 ];
 

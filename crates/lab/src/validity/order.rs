@@ -60,7 +60,7 @@ pub(super) fn examine(trial: &Trial<'_>) -> Result<Finding, HarnessError> {
     ))
 }
 
-fn contestants(trial: &Trial<'_>, rank: Rank) -> Vec<Box<dyn Attack>> {
+pub(super) fn contestants(trial: &Trial<'_>, rank: Rank) -> Vec<Box<dyn Attack>> {
     // Made for constraints: without any it is one of the others once more.
     let fits = |id: &&&str| **id != "capgd" || trial.case.constraints.is_some();
     let all = CONTEST.iter().filter(fits).filter_map(|id| again(id));
@@ -134,4 +134,4 @@ const SAMPLE: usize = 24;
 /// always.
 const QUERIES: usize = 600;
 /// Share of the sample by which a weaker attack may lead by luck.
-const SLACK_SHARE: f64 = 0.1;
+pub(super) const SLACK_SHARE: f64 = 0.1;

@@ -562,6 +562,20 @@ fn gate_13_fires_on_a_suite_too_weak_and_on_queries_spent_badly() {
 }
 
 #[test]
+fn gate_14_fires_when_a_copy_beats_the_gradient() {
+    let good = Stand::new(curved(), Deployed::Real, &[0.2]);
+    expect(&good.judge(apgd(30), transfer::examine), CheckState::Ok, "to a surrogate");
+    let bad = Stand::new(curved().manner(Manner::Masked), Deployed::Real, &[0.2]);
+    expect(&bad.judge(apgd(30), transfer::examine), CheckState::Warn, "the copy beats");
+    let blind = Stand::new(curved().manner(Manner::Blind), Deployed::Real, &[0.2]);
+    let noise = vec![attack("noise", STANDARD).unwrap()];
+    expect(&blind.judge(noise, transfer::examine), CheckState::NotExamined, "with gradients");
+    let wide = toys::linear(toys::rows(12, 300, -1.0, 1.0, false), &[0.1; 300], 0.0);
+    let wide = Stand::new(wide, Deployed::Real, &[0.2]);
+    expect(&wide.judge(apgd(5), transfer::examine), CheckState::NotExamined, "at most 256");
+}
+
+#[test]
 fn gate_9_fires_when_the_model_does_not_answer_near_a_row() {
     // Answers NaN a little way off every row: nothing is turned, nothing has stood.
     let rows = data(30);
