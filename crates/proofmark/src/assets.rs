@@ -16,13 +16,7 @@ use crate::failure::{Failure, OrFail, Outcome};
 
 /// A file's bytes, refused above `limit`.
 pub fn read_limited(path: &Path, limit: u64) -> Outcome<Vec<u8>> {
-    let unreadable = |error: std::io::Error| {
-        Failure::new(
-            "unreadable",
-            format!("cannot read `{}`: {error}", path.display()),
-            "check the path and its permissions",
-        )
-    };
+    let unreadable = |error| unreadable(path, &error);
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if metadata.is_dir() {
@@ -53,11 +47,25 @@ fn too_large(path: &Path, limit: u64) -> Failure {
 
 /// What a file is, by its first bytes; nothing is loaded.
 pub fn recognise(path: &Path) -> Outcome<Kind> {
-    let mut head = Vec::new();
-    let file = File::open(path).or_fail("unreadable", "check its permissions")?;
-    let length = file.metadata().map(|m| m.len()).unwrap_or(0);
-    file.take(HEAD_BYTES as u64).read_to_end(&mut head).or_fail("unreadable", "")?;
+    let (head, length) = head(path).map_err(|error| unreadable(path, &error))?;
     Ok(sniff(&head, length))
+}
+
+/// The first bytes of a file, and its length.
+fn head(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
+    let mut head = Vec::new();
+    let file = File::open(path)?;
+    let length = file.metadata().map(|m| m.len()).unwrap_or(0);
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    Ok((head, length))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        "unreadable",
+        format!("cannot read `{}`: {error}", path.display()),
+        "check the path and its permissions",
+    )
 }
 
 /// Whether a file of that kind is a table in a typed container (Parquet, Arrow IPC, JSON lines).
@@ -65,9 +73,7 @@ pub fn is_typed_table(path: &Path, kind: &Kind) -> Outcome<bool> {
     if !matches!(kind, Kind::Unknown | Kind::Json | Kind::Text | Kind::Table { .. }) {
         return Ok(false);
     }
-    let mut head = Vec::new();
-    let file = File::open(path).or_fail("unreadable", "check its permissions")?;
-    file.take(HEAD_BYTES as u64).read_to_end(&mut head).or_fail("unreadable", "")?;
+    let (head, _) = head(path).map_err(|error| unreadable(path, &error))?;
     Ok(matches!(proofmark_dataset::columnar::container(&head, None), Ok(Some(_))))
 }
 
