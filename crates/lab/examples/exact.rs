@@ -5,7 +5,8 @@
 
 use proofmark_engine::trees::import::xgboost::{DumpOptions, import_dump};
 use proofmark_lab::decision::Decision;
-use proofmark_lab::formal::trees::{Axis, Budget, Judged, Question, Searcher};
+use proofmark_lab::formal::reading::Judged;
+use proofmark_lab::formal::trees::{Axis, Budget, Question, Searcher};
 use proofmark_schema::system::{Norm, OutputKind};
 
 #[expect(clippy::print_stdout, reason = "its figures are what it is for")]

@@ -5,5 +5,7 @@
 //! Called by `attack` and by `assess`'s runner.
 
 pub mod networks;
+pub mod proposals;
+pub mod reading;
 pub mod smoothing;
 pub mod trees;

@@ -10,8 +10,9 @@ use std::sync::{Mutex, PoisonError};
 
 use proofmark_engine::trees::Ensemble;
 use proofmark_lab::evasion::suite::{EXACT, Suite};
+use proofmark_lab::formal::proposals::{Proposals, TREES};
 use proofmark_lab::formal::trees::model::{self, Feed, Found};
-use proofmark_lab::formal::trees::{Axis, Budget, Grid, Nearest, Proposals, Question, Searcher};
+use proofmark_lab::formal::trees::{Axis, Budget, Grid, Nearest, Question, Searcher};
 use proofmark_lab::harness::{Case, RowRecord};
 use proofmark_lab::space::Space;
 use proofmark_lab::target;
@@ -235,8 +236,8 @@ impl Answers {
     /// The suite that proposes what was found.
     pub fn suite(&mut self) -> Suite {
         let settings = format!("at most {} boxes per row", self.limit);
-        let attack = Proposals::new(std::mem::take(&mut self.candidates), settings);
-        Suite::of(EXACT, Proposals::EDITION, vec![Box::new(attack)])
+        let attack = Proposals::new(TREES, std::mem::take(&mut self.candidates), settings);
+        Suite::of(EXACT, TREES.edition, vec![Box::new(attack)])
     }
 
     /// Writes the lower bounds into the records of the harness. A record whose clean decision is

@@ -19,6 +19,7 @@ mod onnxruntime;
 mod output;
 mod progress;
 mod project;
+mod proofs;
 mod runner;
 mod state;
 mod subject;

@@ -19,7 +19,7 @@ use proofmark_formats::npz;
 use proofmark_lab::accuracy;
 use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::assessment::{self as evasion, Request};
-use proofmark_lab::evasion::suite::{self, Suite};
+use proofmark_lab::evasion::suite::{self, Suite, SuiteError};
 use proofmark_lab::facts::Refused;
 use proofmark_lab::faults as lab_faults;
 use proofmark_lab::harness::{self, Case, HarnessError, RowRecord};
@@ -30,11 +30,12 @@ use proofmark_schema::plan::{Plan, Probe, ProbeKind};
 use proofmark_schema::system::{Bound, System, Threat};
 use serde_json::json;
 
-use crate::exact::{self, Answers};
-use crate::failure::Failure;
+use crate::exact;
+use crate::failure::{Failure, Outcome};
 use crate::loader;
 use crate::progress::Bars;
 use crate::project::Project;
+use crate::proofs::{self, Effort};
 use crate::subject::{Subject, Subjects};
 use progress_rows::Kept;
 
@@ -140,18 +141,37 @@ impl<'a> LabRunner<'a> {
         faults::probe(&scene, probe, &self.ctx(plan.seed))
     }
 
-    /// What the exact search proves, for threats that ask for it.
+    /// What is proved, for threats that ask for it, and the suite that goes with it.
     fn proofs(
         &self,
         subject: &Subject,
         threat: &Threat,
         case: &Case<'_>,
-    ) -> Result<Option<Answers>, RunnerError> {
-        if threat.suite != suite::EXACT {
-            return Ok(None);
+        seed: u64,
+    ) -> Result<(Option<Proofs>, Suite), RunnerError> {
+        let threads = self.settings.threads;
+        let refused = |e: SuiteError| RunnerError::Failed {
+            reason: e.to_string(),
+            fix: "choose another suite or access for this threat".into(),
+        };
+        match threat.suite.as_str() {
+            suite::EXACT => {
+                let setup = exact::Setup::deployed(self.project, subject, case).map_err(failed)?;
+                let mut found = setup.search(exact::BUDGET, threads, self.bars, self.cancel);
+                let suite = found.suite();
+                Ok((Some(Proofs::Trees(found)), suite))
+            }
+            suite::PROVED => {
+                let effort = Effort { parts: proofs::PARTS, threads, seed };
+                let (eps, bars) = (&threat.eps, self.bars);
+                let found =
+                    proofs::prove(self.project, subject, case, eps, effort, bars, self.cancel);
+                let mut found = found.map_err(failed)?;
+                let suite = found.suite(case).map_err(refused)?;
+                Ok((Some(Proofs::Network(found)), suite))
+            }
+            name => Ok((None, Suite::named(name, case, None).map_err(refused)?)),
         }
-        let setup = exact::Setup::deployed(self.project, subject, case).map_err(failed)?;
-        Ok(Some(setup.search(exact::BUDGET, self.settings.threads, self.bars, self.cancel)))
     }
 
     fn evasion(
@@ -163,14 +183,7 @@ impl<'a> LabRunner<'a> {
     ) -> Result<ProbeOutcome, RunnerError> {
         let owned = subject.case(threat, &probe.id).map_err(failed)?;
         let case = owned.borrow();
-        let mut proofs = self.proofs(subject, threat, &case)?;
-        let suite = match &mut proofs {
-            Some(proofs) => proofs.suite(),
-            None => Suite::named(&threat.suite, &case, None).map_err(|e| RunnerError::Failed {
-                reason: e.to_string(),
-                fix: "choose another suite or access for this threat".into(),
-            })?,
-        };
+        let (proofs, suite) = self.proofs(subject, threat, &case, plan.seed)?;
         let facts = subject.facts(plan.seed);
         let request = Request {
             numbers: owned.numbers(),
@@ -205,10 +218,13 @@ impl<'a> LabRunner<'a> {
             })
             .map_err(stopped)?;
         if let Some(proofs) = &proofs {
-            proofs.bound(&mut records);
+            proofs.bound(&mut records).map_err(failed)?;
             notes.push(proofs.told());
         }
-        let assessed = evasion::conclude(&request, records, &ctx).map_err(stopped)?;
+        let mut assessed = evasion::conclude(&request, records, &ctx).map_err(stopped)?;
+        if let Some(Proofs::Network(proofs)) = &proofs {
+            proofs.tell(&mut assessed.report);
+        }
         kept.remove();
         let report = serde_json::to_vec_pretty(&assessed.report).map_err(bug)?;
         notes.extend(assessed.refused.iter().map(too_small));
@@ -280,6 +296,31 @@ impl Runner for LabRunner<'_> {
             Bound::AtMost(t) => (t, stats::Direction::AtMost),
         };
         stats::n_to_decide(k, n, threshold, direction, confidence)
+    }
+}
+
+/// What was proved beside an attack.
+enum Proofs {
+    Trees(exact::Answers),
+    Network(proofs::Answers),
+}
+
+impl Proofs {
+    fn bound(&self, records: &mut [RowRecord]) -> Outcome<()> {
+        match self {
+            Self::Trees(found) => {
+                found.bound(records);
+                Ok(())
+            }
+            Self::Network(found) => found.bound(records),
+        }
+    }
+
+    fn told(&self) -> String {
+        match self {
+            Self::Trees(found) => found.told(),
+            Self::Network(found) => found.told(),
+        }
     }
 }
 

@@ -69,6 +69,9 @@ pub struct AttackReport {
     /// What an exact search over a tree ensemble settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact: Option<ExactSearch>,
+    /// What was proved of a network beside the attacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<NetworkProof>,
 }
 
 /// Rows of two models under the same attack, by who stands (McNemar's table).
@@ -131,6 +134,27 @@ pub struct ExactSearch {
     pub boxes_limit: u64,
     /// The deployed engine on the same rows.
     pub deployed: DeployedBeside,
+}
+
+/// Proofs about a network. The lower ends of the points' distances are theirs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NetworkProof {
+    /// How the bounds are made.
+    pub method: String,
+    /// What they hold for.
+    pub arithmetic: String,
+    /// Edition of the prover.
+    pub edition: u32,
+    /// ReLU neurons of the network.
+    pub neurons: u64,
+    /// Rows that were looked at.
+    pub searched: u64,
+    /// Rows proved right within each budget, and those neither proved nor broken.
+    pub robust: Vec<ExactAt>,
+    /// Parts bounded, all rows together.
+    pub parts: u64,
+    /// Most parts per row and budget.
+    pub parts_limit: u64,
 }
 
 /// Rows still right under every change nearer than a budget.

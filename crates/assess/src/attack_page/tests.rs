@@ -66,6 +66,7 @@ fn report() -> AttackReport {
         digests: Vec::new(),
         comparisons: Vec::new(),
         exact: None,
+        proved: None,
         profile: Some(Profile {
             found: 10,
             distances: vec![DistanceQuantile { p: 0.1, distance: 0.05 }],

@@ -346,6 +346,7 @@ pub fn report(
         robust: robust.collect(),
         profile: Some(profiled(request, &points)),
         exact: None,
+        proved: None,
         points,
         validity,
         engine: facts.engine.clone(),

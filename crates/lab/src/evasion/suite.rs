@@ -11,7 +11,7 @@ use proofmark_schema::system::{Access, Norm};
 
 use super::{Attack, REGISTRY, Settings};
 use crate::criterion::Criterion;
-use crate::formal::trees::Proposals;
+use crate::formal::proposals;
 use crate::harness::Case;
 use crate::oracle::Loss;
 
@@ -130,10 +130,20 @@ impl Suite {
         self
     }
 
+    /// The same attacks under another name.
+    pub fn called(mut self, id: &str, edition: u32) -> Self {
+        (self.id, self.edition) = (id.to_string(), edition);
+        self
+    }
+
     /// Edition of a named suite, for plans.
     pub fn edition_of(name: &str) -> Option<u32> {
-        let exact = (name == EXACT).then_some(Proposals::EDITION);
-        PLANS.iter().find(|p| p.id == name).map(|p| p.edition).or(exact)
+        let made = match name {
+            EXACT => Some(proposals::TREES.edition),
+            PROVED => Some(proposals::NETWORKS.edition),
+            _ => None,
+        };
+        PLANS.iter().find(|p| p.id == name).map(|p| p.edition).or(made)
     }
 
     /// Names of all suites.
@@ -238,6 +248,9 @@ const PLUS: &str = "autoattack-plus";
 
 /// The exact search of trees: no attacks in a row, so it is made where the model is at hand.
 pub const EXACT: &str = "exact";
+
+/// `quick` with proofs of a network beside it, made where the model is at hand.
+pub const PROVED: &str = "proved";
 
 /// Suites that run as a whole or not at all.
 const WHOLE: &[&str] = &["autoattack", PLUS];
@@ -351,6 +364,7 @@ fn refuse(name: &str) -> SuiteError {
              answer the same every time is refused by check 2; use `autoattack`"
         }
         EXACT => "it searches the trees of one model file, of classes; here use `quick`",
+        PROVED => "it proves a network of one model file, of classes; here use `quick`",
         _ => {
             let (name, known) = (name.to_string(), Suite::names().join(", "));
             return SuiteError::Unknown { name, known };

@@ -1,4 +1,4 @@
-//! The nearest changes that a search found, proposed to the harness like any attack's.
+//! Points that a search or a prover found, proposed to the harness like any attack's.
 //!
 //! Owns nothing but the order of asking: the nearest first, deeper ones where rounding kept the
 //! deployed engine at its decision. Called by the harness, through a suite.
@@ -11,31 +11,41 @@ use crate::evasion::{Attack, Family, Needs, Rank};
 use crate::harness::{Arena, ArenaError, Reach};
 
 /// Candidates by row, each a full list of free coordinates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Proposals {
+    source: Source,
     by_row: BTreeMap<usize, Vec<Vec<f32>>>,
     settings: String,
 }
 
 impl Proposals {
     /// Candidates by row of the data, the nearest first; `settings` in words.
-    pub fn new(by_row: BTreeMap<usize, Vec<Vec<f32>>>, settings: String) -> Self {
-        Self { by_row, settings }
+    pub fn new(source: Source, by_row: BTreeMap<usize, Vec<Vec<f32>>>, settings: String) -> Self {
+        Self { source, by_row, settings }
     }
-
-    /// Id of the attack that proposes them.
-    pub const ID: &'static str = "exact-trees";
-
-    /// Edition: raised whenever a figure can change.
-    pub const EDITION: u32 = 1;
 }
+
+/// Who found the points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Id.
+    pub id: &'static str,
+    /// Edition: raised whenever a figure can change.
+    pub edition: u32,
+}
+
+/// The exact search over the leaf boxes of trees.
+pub const TREES: Source = Source { id: "exact-trees", edition: 1 };
+
+/// The prover of networks.
+pub const NETWORKS: Source = Source { id: "network-proof", edition: 1 };
 
 impl Attack for Proposals {
     fn id(&self) -> &'static str {
-        Self::ID
+        self.source.id
     }
     fn edition(&self) -> u32 {
-        Self::EDITION
+        self.source.edition
     }
     fn needs(&self) -> Needs {
         Needs::Decision

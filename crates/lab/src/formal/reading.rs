@@ -1,16 +1,42 @@
 //! What it takes to change the decision, said of margins.
 //!
-//! Owns the road from an ensemble's link and the declared decision to inequalities of margins.
-//! Must never take a link whose order it does not know: those are refused by name. Called by
-//! [`super`].
+//! Owns the road from margins (sums of trees, last values of a network), the link behind them and
+//! the declared decision to inequalities of margins. Must never take a link whose order it does
+//! not know: those are refused by name. Called by [`super::trees`] and [`super::networks`].
 
 use proofmark_engine::trees::{Ensemble, Kind, Link};
 use proofmark_schema::system::OutputKind;
 
-use super::TreesError;
 use crate::decision::{Decision, Rule};
 
-/// Which output of the ensemble is judged.
+/// A decision for which no inequality of margins is known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the decision is made on {what}, for which no inequality of margins is known here")]
+pub struct ReadingError {
+    /// What it is made on.
+    pub what: String,
+}
+
+/// Margins and what a model makes of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Margins {
+    /// How many.
+    pub outputs: usize,
+    /// From margins to answers.
+    pub link: Link,
+    /// Whether one margin `m` is answered as the scores `-m` and `m`.
+    pub mirrored: bool,
+}
+
+impl Margins {
+    /// Those of an ensemble.
+    pub fn of(ensemble: &Ensemble) -> Self {
+        let mirrored = ensemble.kind() == Kind::Scores;
+        Self { outputs: ensemble.outputs, link: ensemble.link, mirrored }
+    }
+}
+
+/// Which output of a model is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
     /// Its answers, through the link.
@@ -63,18 +89,18 @@ pub struct Aim {
 }
 
 impl Reading {
-    /// The reading of an ensemble's judged output at a declared decision; `columns` gives the
-    /// column of each class in that output.
+    /// The reading of a judged output at a declared decision; `columns` gives the column of each
+    /// class in that output.
     ///
     /// # Errors
     /// A link or a rule whose inequality of margins is not known here.
     pub fn of(
-        e: &Ensemble,
+        e: Margins,
         judged: Judged,
         decision: &Decision,
         columns: &[usize],
-    ) -> Result<Self, TreesError> {
-        let no = |what: &str| Err(TreesError::Decision { what: what.to_string() });
+    ) -> Result<Self, ReadingError> {
+        let no = |what: &str| Err(ReadingError { what: what.to_string() });
         if columns.len() < 2 {
             return no("a number: it has no classes to leave");
         }
@@ -162,6 +188,25 @@ impl Reading {
         }
     }
 
+    /// How much of a margin the link and an answer in `f32` can take or give before the decision.
+    /// Infinite where answers can saturate, each by itself, so that their order is lost.
+    pub fn rounding(&self, link: Link, decision: &Decision) -> f64 {
+        let cut = match decision.rule {
+            Rule::Cutoff { at, .. } if at > 0.0 && at < 1.0 => at,
+            _ => 0.5,
+        };
+        let answer = ANSWER_ROUNDINGS * f64::from(f32::EPSILON);
+        // A step of a probability `p` is a step of `1 / (p (1 - p))` times its size in log-odds.
+        match link {
+            Link::LogisticEach { .. } if self.classes() > 2 => f64::INFINITY,
+            Link::Identity => answer * cut.abs().max(1.0),
+            Link::Logistic { scale } | Link::LogisticEach { scale, .. } => {
+                answer / (cut * (1.0 - cut)) / scale.abs().max(f64::MIN_POSITIVE)
+            }
+            _ => answer / (cut * (1.0 - cut)),
+        }
+    }
+
     /// Classes.
     pub fn classes(&self) -> usize {
         match self {
@@ -171,15 +216,19 @@ impl Reading {
     }
 }
 
+/// Roundings between margin and decision: exponential, sum, division, conversion, each with a
+/// few units of the last place, on both sides of the comparison.
+const ANSWER_ROUNDINGS: f64 = 32.0;
+
 /// One margin, two classes: the column of the answers that grows with the margin is the second.
 fn single(
-    e: &Ensemble,
+    e: Margins,
     judged: Judged,
     decision: &Decision,
     columns: &[usize],
     cut: Option<(usize, f64)>,
-) -> Result<Reading, TreesError> {
-    let no = |what: String| Err(TreesError::Decision { what });
+) -> Result<Reading, ReadingError> {
+    let no = |what: String| Err(ReadingError { what });
     let Some(class) = columns.iter().position(|&c| c == 1).filter(|_| columns.len() == 2) else {
         return no(format!("one margin for {} classes", columns.len()));
     };
@@ -215,20 +264,20 @@ fn single(
         (Link::Identity, OutputKind::Probability) => two(side, upper),
         (Link::Identity, OutputKind::Score) if upper => two(at, true),
         // Of one margin `m` the scores are `-m` and `m`; a bare number has no second one.
-        (Link::Identity, OutputKind::Score) if e.kind() == Kind::Scores => two(-at, false),
+        (Link::Identity, OutputKind::Score) if e.mirrored => two(-at, false),
         (link, kind) => no(format!("a cut-off on {kind:?} through the link {link:?}")),
     }
 }
 
 /// Two margins and a cut-off.
 fn pair(
-    e: &Ensemble,
+    e: Margins,
     judged: Judged,
     decision: &Decision,
     columns: &[usize],
     (class, at): (usize, f64),
-) -> Result<Reading, TreesError> {
-    let no = |what: String| Err(TreesError::Decision { what });
+) -> Result<Reading, ReadingError> {
+    let no = |what: String| Err(ReadingError { what });
     if columns.len() != 2 || e.outputs != 2 {
         return no(format!("a cut-off among {} outputs", e.outputs));
     }

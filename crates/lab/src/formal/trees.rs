@@ -14,20 +14,17 @@ use proofmark_schema::system::Norm;
 mod boxes;
 mod cells;
 pub mod model;
-mod proposals;
 mod report;
 mod row;
-mod rule;
 mod search;
 
 pub use boxes::{BOXES_MAX, Boxes};
-pub use proposals::Proposals;
 pub use report::{Searched, told};
 pub use row::{Axis, Grid};
-pub use rule::{Aim, Judged, Reading};
 pub use search::Budget;
 
-use crate::decision::{Decision, Rule};
+use super::reading::{Judged, Margins, Reading, ReadingError};
+use crate::decision::Decision;
 use row::Row;
 use search::{Range, Verdict};
 
@@ -74,11 +71,8 @@ pub enum TreesError {
         op: String,
     },
     /// A decision that is no inequality of margins.
-    #[error("the decision is made on {what}, for which no inequality of margins is known here")]
-    Decision {
-        /// What it is made on.
-        what: String,
-    },
+    #[error(transparent)]
+    Decision(#[from] ReadingError),
 }
 
 /// An ensemble laid out for the search, with the decision that is to be changed.
@@ -143,7 +137,7 @@ impl Searcher {
         decision: &Decision,
         columns: &[usize],
     ) -> Result<Self, TreesError> {
-        let reading = Reading::of(ensemble, judged, decision, columns)?;
+        let reading = Reading::of(Margins::of(ensemble), judged, decision, columns)?;
         Ok(Self { boxes: Boxes::new(ensemble)?, reading })
     }
 
@@ -161,19 +155,7 @@ impl Searcher {
     /// decision: sums in `arithmetic`, the link and the answer in `f32`. For
     /// [`Question::slack`].
     pub fn slack(&self, arithmetic: Arithmetic, link: Link, decision: &Decision) -> f64 {
-        let cut = match decision.rule {
-            Rule::Cutoff { at, .. } if at > 0.0 && at < 1.0 => at,
-            _ => 0.5,
-        };
-        let answer = ANSWER_ROUNDINGS * f64::from(f32::EPSILON);
-        // A step of a probability `p` is a step of `1 / (p (1 - p))` times its size in log-odds.
-        let answer = match link {
-            Link::Identity => answer * cut.abs().max(1.0),
-            Link::Logistic { scale } | Link::LogisticEach { scale, .. } => {
-                answer / (cut * (1.0 - cut)) / scale.abs().max(f64::MIN_POSITIVE)
-            }
-            _ => answer / (cut * (1.0 - cut)),
-        };
+        let answer = self.reading.rounding(link, decision);
         self.boxes.rounding(arithmetic == Arithmetic::F32) + answer
     }
 
@@ -251,10 +233,6 @@ impl Searcher {
         sums
     }
 }
-
-/// Roundings between margin and decision: exponential, sum, division, conversion, each with a
-/// few units of the last place, on both sides of the comparison.
-const ANSWER_ROUNDINGS: f64 = 32.0;
 
 /// A row in the given cells, as near to `clean` as its type allows, `steps` deeper.
 fn stand(row: &Row<'_>, clean: &[f32], cells: &[Range], steps: u32) -> Option<Vec<f32>> {

@@ -13,7 +13,7 @@ use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::Settings as AttackSettings;
 use proofmark_lab::evasion::assessment::{Assessment, Request};
 use proofmark_lab::evasion::suite::{self, Suite};
-use proofmark_lab::harness::{Case, HarnessError, RowRecord};
+use proofmark_lab::harness::{Case, RowRecord};
 use proofmark_lab::stats;
 use proofmark_lab::tolerance::SHIFT_ROWS;
 use proofmark_schema::attack::Outcome as RowOutcome;
@@ -42,6 +42,7 @@ mod judged;
 mod number;
 mod page;
 mod property;
+mod proved;
 mod smoothing;
 mod sparse;
 mod timed;
@@ -81,7 +82,8 @@ pub struct Args {
     /// `fgsm`, `apgd-ce`, `apgd-margin`, `apgd-dlr`, `apgd-t`, `deepfool`, `fab`, `fab-t`,
     /// `square`, `coordinate`, `hopskipjump`, `moeva`, `capgd`; `caa` is the last two.
     ///
-    /// Proofs (docs/exact.md): `exact` for trees, which needs no budgets; `smoothing`.
+    /// Proofs: `proved` for networks of linear operators and ReLU, beside the attacks of `quick`
+    /// (docs/proofs.md); `exact` for trees, which needs no budgets; `smoothing` (docs/exact.md).
     ///
     /// Errors and faults: `corruptions` (images), `faults` (tables), `bit-flips`, `availability`,
     /// or one kind (docs/faults.md); these need no norm, budgets or scale.
@@ -163,6 +165,8 @@ pub struct Args {
     pub faults: faults::FaultArgs,
     #[command(flatten)]
     pub exact: exact::ExactArgs,
+    #[command(flatten)]
+    pub proved: proved::ProvedArgs,
     #[command(flatten)]
     pub smoothing: smoothing::SmoothingArgs,
     #[command(flatten)]
@@ -249,7 +253,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         constraints::refuse(&args.constraint, &args.suite)?;
         return endpoint::run(args, url, global);
     }
-    if faults::is_suite(&args.suite) || [exact::SUITE, smoothing::SUITE].contains(&&*args.suite) {
+    if faults::is_suite(&args.suite) || args.suite == smoothing::SUITE {
         constraints::refuse(&args.constraint, &args.suite)?;
     }
     if faults::is_suite(&args.suite) {
@@ -291,7 +295,12 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     }
     let numbers = case.numbers();
     let case = case.borrow();
-    let suite = suite(args, &case)?;
+    let bars = Bars::new(global.quiet);
+    let proved = proved::search(args, &project, settings, &subject, &case, &bars)?;
+    let (proved, suite) = match proved {
+        Some((proved, suite)) => (Some(proved), suite),
+        None => (None, suite(args, &case)?),
+    };
     let facts = subject.facts(args.seed);
     let request = Request {
         numbers,
@@ -304,28 +313,25 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
         groups: &subject.groups,
         setup: &subject.setup,
     };
-    let bars = Bars::new(global.quiet);
     bars.begin("attack");
     let ctx = Ctx { seed: args.seed, progress: &bars, cancel: interrupt::flag() };
-    let assessed = timed::assess(&request, &ctx);
+    let assessed = timed::assess(&request, proved.as_ref(), &ctx);
     bars.end();
-    let (mut assessed, took) = assessed.map_err(|error| match error {
-        HarnessError::Cancelled => {
-            Failure::new("interrupted", "stopped on request; nothing was kept", "run it again")
-        }
-        other => Failure::new("attack", other, "see `proofmark model inspect`"),
-    })?;
+    let (mut assessed, took) = assessed?;
     output::note(global.quiet, &took);
     if let Some(earlier) = &earlier {
         compare::with(&mut assessed.report, earlier)?;
     }
     if let Some(path) = &args.report {
-        page::write(path, &args.model, &subject, &assessed, Vec::new())?;
+        let shown = page::shown(&assessed.records).into_iter();
+        let changes = constraints::grids(&subject, case.constraints, shown);
+        page::write(path, &args.model, &subject, &assessed, changes)?;
     }
     if let Some(path) = &args.witnesses {
         write_records(path, &subject, &assessed.records)?;
     }
-    let told = constraints::explained(&args.constraint, &subject, case.constraints, &assessed);
+    let told =
+        constraints::explained(&args.constraint, &subject, case.constraints, &assessed.records);
     if global.format == Format::Json {
         let mut value = as_json(&assessed)?;
         if let (Some(object), Some(told)) = (value.as_object_mut(), &told) {
@@ -395,6 +401,7 @@ fn as_text(assessed: &Assessment) -> String {
         ]);
     }
     text.push_str(&grid.render());
+    text.push_str(&proved::as_text(report));
     text.push_str(&shifts.unwrap_or_default());
     text.push_str(&compare::as_text(&report.comparisons));
     let mut found: std::collections::BTreeMap<&str, usize> = Default::default();

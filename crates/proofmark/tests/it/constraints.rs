@@ -121,3 +121,52 @@ fn a_bad_file_is_shown_where_it_is_bad() {
     let ran = attack(&scratch, "[constraints]\nrelations = []\n", &["--cost-limit", "3"]);
     assert!(ran.code == 2 && ran.stderr.contains("limits nothing"), "{}", ran.stderr);
 }
+
+#[test]
+fn the_exact_search_counts_valid_changes_alone() {
+    let scratch = Scratch::copy_of("credit");
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let (model, data, rules) = (path("gbm.onnx"), path("test.csv"), path("rules.toml"));
+    fs::write(&rules, GOOD.replace("cost = 2.0", "direction = \"increase\"")).unwrap();
+    let asked = |more: &[&str]| {
+        let base = ["attack", "--model", &model, "--data", &data, "--label", "class"];
+        let threat = ["--norm", "linf", "--scale", "bounds", "--goal", "2:1"];
+        let decision = ["--decision", "2@0.3", "--mutable", "duration,amount", "--limit", "60"];
+        let rest = ["--suite", "exact", "--eps", "0.05,0.15", "--format", "json"];
+        let ran = proofmark(&[&base[..], &threat, &decision, &rest, more].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        serde_json::from_str::<Value>(&ran.stdout).unwrap()
+    };
+    let plain = asked(&[]);
+    let held = asked(&["--constraints", &rules, "--explain", "100"]);
+    assert_eq!(Schemas::committed().faults(ATTACK, &held), [""; 0]);
+    assert!(held["exact"]["arithmetic"].as_str().unwrap().contains("declared constraints"));
+    let told = held["changes"].as_array().unwrap();
+    assert!(!told.is_empty());
+    let data = cells(&scratch);
+    for row in told {
+        let mut cells = data[row["row"].as_u64().unwrap() as usize].clone();
+        for change in row["changes"].as_array().unwrap() {
+            let name = change["feature"].as_str().unwrap();
+            if name == "amount" {
+                assert!(change["difference"].as_f64().unwrap() <= 0.0, "{row:#}");
+            }
+            cells.insert(name.to_owned(), change["to"].to_string());
+        }
+        let number = |name: &str| cells[name].trim_matches('"').parse::<f64>().unwrap();
+        assert!(number("amount") >= 20.0 * number("duration") - 1e-6, "{row:#}");
+    }
+    // fewer changes are valid: no row falls nearer than without constraints
+    let pairs = held["points"].as_array().unwrap().iter().zip(plain["points"].as_array().unwrap());
+    let mut farther = 0;
+    for (valid, any) in pairs {
+        let of = |p: &Value| p["distance"]["upper"].as_f64().unwrap_or(f64::INFINITY);
+        assert!(of(valid) >= of(any) - 1e-9, "{valid:#} {any:#}");
+        farther += usize::from(of(valid) > of(any) + 1e-9);
+        let (lower, upper) = (&valid["distance"]["lower"], &valid["distance"]["upper"]);
+        if let Some((lower, upper)) = lower.as_f64().zip(upper.as_f64()) {
+            assert!(lower <= upper + 1e-6, "{valid:#}");
+        }
+    }
+    assert!(farther > 0, "the constraints change nothing: says nothing");
+}

@@ -103,3 +103,51 @@ fn shared_instances_are_answered_as_the_winner_did() {
         assert_eq!((code, answer["verdict"].as_str()), (0, Some(verdict)), "{answer:#}");
     }
 }
+
+#[test]
+fn a_suite_with_proofs_gives_the_figure_a_lower_end() {
+    let scratch = Scratch::copy_of("credit");
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let (model, data) = (path("mlp.onnx"), path("test.csv"));
+    let given = ["--model", &model, "--data", &data, "--label", "class", "--norm", "linf"];
+    let budgets = ["--eps", "0.01,0.05", "--scale", "bounds", "--limit", "24"];
+    let asked = |more: &[&str]| proofmark(&[&["attack"], &given[..], &budgets, more].concat());
+    let json = ["--suite", "proved", "--format", "json"];
+    let (one, two) = (asked(&json), asked(&[&json[..], &["--threads", "1"]].concat()));
+    assert_eq!(one.code, 0, "{}", one.stderr);
+    let report: Value = serde_json::from_str(&one.stdout).expect("json");
+    let again: Value = serde_json::from_str(&two.stdout).expect("json");
+    assert_eq!(report["points"], again["points"], "threads change nothing");
+    let quick = asked(&["--suite", "quick", "--format", "json"]);
+    let quick: Value = serde_json::from_str(&quick.stdout).expect("json");
+    for (at, proved) in report["robust"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(report["proved"]["robust"].as_array().unwrap())
+    {
+        let held = proved["proved"].as_u64().unwrap();
+        assert!(held > 0, "{report:#}");
+        assert_eq!(held + proved["open"].as_u64().unwrap(), at["k_robust"].as_u64().unwrap());
+        let share = at["bracket"]["proved"].as_f64().unwrap();
+        assert!((share - held as f64 / 24.0).abs() < 1e-12);
+    }
+    for (point, plain) in
+        report["points"].as_array().unwrap().iter().zip(quick["points"].as_array().unwrap())
+    {
+        assert_eq!(point["decision_clean"], plain["decision_clean"]);
+        let (lower, upper) = (&point["distance"]["lower"], &plain["distance"]["upper"]);
+        if let Some((lower, upper)) = lower.as_f64().zip(upper.as_f64()) {
+            assert!(lower <= upper, "an attack without proofs came nearer: {point:#}");
+        }
+    }
+    let text = asked(&["--suite", "proved"]);
+    assert!(text.stdout.contains("proved right within it"), "{}", text.stdout);
+
+    let trees = path("gbm.onnx");
+    let given = ["attack", "--model", &trees, "--data", &data, "--label", "class"];
+    let refused =
+        proofmark(&[&given[..], &["--norm", "linf"], &budgets, &["--suite", "proved"]].concat());
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("docs/proofs.md"), "{}", refused.stderr);
+}

@@ -16,7 +16,10 @@ use super::net::{Head, Map, Matrix, Net, Node, Op, Sparse};
 
 mod activation;
 mod linear;
+mod prepared;
 mod window;
+
+pub use prepared::lower_row;
 
 /// Why a model cannot be bounded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,15 +73,7 @@ pub fn lower(graph: &Graph) -> Result<Net, LowerError> {
     let len = builder.sized(&shape, "the input")?;
     builder.nodes.push(Node { len, op: Op::Input });
     builder.values.insert(input.name.clone(), Held { node: 0, shape });
-    for node in &graph.nodes {
-        builder.node(node, &output.name)?;
-    }
-    let head = builder.heads.get(&output.name).copied().unwrap_or(Head::None);
-    let held = builder
-        .values
-        .get(&output.name)
-        .ok_or_else(|| LowerError::Outputs("an output that does not depend on the input".into()))?;
-    Ok(Net { output: held.node, nodes: builder.nodes, head })
+    builder.all(&output.name)
 }
 
 /// A value of the graph that depends on the input.
@@ -100,6 +95,18 @@ struct Builder<'a> {
 type Lowered<T> = Result<T, LowerError>;
 
 impl Builder<'_> {
+    /// Every node of the graph in turn.
+    fn all(mut self, output: &str) -> Lowered<Net> {
+        let graph = self.graph;
+        for node in &graph.nodes {
+            self.node(node, output)?;
+        }
+        let head = self.heads.get(output).copied().unwrap_or(Head::None);
+        let words = "an output that does not depend on the input";
+        let held = self.values.get(output).ok_or_else(|| LowerError::Outputs(words.into()))?;
+        Ok(Net { output: held.node, nodes: self.nodes, head })
+    }
+
     fn node(&mut self, node: &GraphNode, output: &str) -> Lowered<()> {
         let live = node.inputs.iter().any(|name| self.values.contains_key(name));
         if !live {
@@ -108,7 +115,7 @@ impl Builder<'_> {
         if node.inputs.iter().any(|name| self.heads.contains_key(name)) {
             return refuse(node, "Softmax or Sigmoid anywhere but at the very end");
         }
-        if !node.domain.is_empty() {
+        if !node.domain.is_empty() && !Self::prepares(node) {
             return refuse(node, "an operator of another domain");
         }
         match node.op.as_str() {
@@ -131,6 +138,9 @@ impl Builder<'_> {
             "LeakyRelu" | "PRelu" | "Clip" | "Abs" | "HardSigmoid" => self.bent(node),
             "Max" | "Min" => self.extreme(node),
             "Softmax" | "Sigmoid" => self.head(node, output),
+            "Scaler" => self.scaler(node),
+            "Imputer" => self.imputer(node),
+            "Cast" => self.cast(node),
             _ => refuse(node, "this operator is not bounded"),
         }
     }
@@ -299,7 +309,8 @@ impl Builder<'_> {
     fn concat(&mut self, node: &GraphNode) -> Lowered<()> {
         let mut parts = Vec::new();
         for i in 0..node.inputs.len() {
-            parts.push(self.held(node, i)?);
+            let live = self.values.contains_key(&node.inputs[i]);
+            parts.push(if live { self.held(node, i)? } else { self.still(node, i)? });
         }
         let rank = parts[0].shape.len() as i64;
         let axis = match node.attributes.get("axis") {

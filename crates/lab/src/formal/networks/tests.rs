@@ -84,7 +84,7 @@ impl Maker {
     }
 }
 
-fn mlp(sizes: &[usize], seed: u64) -> Graph {
+pub(super) fn mlp(sizes: &[usize], seed: u64) -> Graph {
     let mut maker = Maker::new(&[1, sizes[0]], seed);
     for (i, pair) in sizes.windows(2).enumerate() {
         if i > 0 {

@@ -12,7 +12,8 @@ use proofmark_engine::reference::{self, Precision};
 use proofmark_engine::trees::{self, Ensemble, LABEL, Link, MARGIN, Output};
 use proofmark_engine::value::{Inputs, Value};
 
-use super::{Judged, TreesError};
+use super::TreesError;
+use crate::formal::reading::{Judged, ReadingError};
 
 /// The ensemble that a judged output is read from.
 #[derive(Clone, Debug)]
@@ -84,7 +85,7 @@ fn as_operator(
             _ => 0,
         });
     let bases: usize = bases.iter().sum();
-    let odd = |what: &str| Err(TreesError::Decision { what: what.to_string() });
+    let odd = |what: &str| Err(ReadingError { what: what.to_string() }.into());
     if e.notes.iter().any(|note| note.contains("transformed")) {
         return odd("scores through a transform of the operator");
     }
@@ -279,8 +280,8 @@ fn floats(node: &Node) -> bool {
 /// Whether an imputer replaces missing values alone.
 fn fills_gaps_only(node: &Node) -> bool {
     match node.attributes.get("replaced_value_float") {
-        None => !node.attributes.contains_key("replaced_value_int64"),
         Some(Attribute::Float(v)) => v.is_nan(),
-        Some(_) => false,
+        // Unsaid, it is 0, a number like any other.
+        _ => false,
     }
 }

@@ -9,8 +9,9 @@ use proofmark_schema::attack::{
     AttackReport, DeployedBeside, ExactAt, ExactSearch, Outcome, Point, RobustAt,
 };
 
-use super::{Nearest, Proposals};
+use super::Nearest;
 use crate::evasion::profile;
+use crate::formal::proposals::TREES;
 
 /// One row, searched.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +87,7 @@ fn settle(
         point.distance.upper = nearest.upper;
         if nearest.upper.is_some() {
             point.outcome = Outcome::Broken;
-            point.found_by = Some(Proposals::ID.into());
+            point.found_by = Some(TREES.id.into());
         }
     } else if point.distance.upper.is_some() {
         point.distance.upper = row.witness;

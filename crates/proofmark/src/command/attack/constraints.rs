@@ -5,9 +5,10 @@
 
 use std::path::PathBuf;
 
+use proofmark_assess::attack_page as page;
 use proofmark_lab::changes::{Change, changes};
 use proofmark_lab::constraint::Constraints;
-use proofmark_lab::evasion::assessment::Assessment;
+use proofmark_lab::harness::RowRecord;
 use proofmark_lab::oracle::Oracle;
 use proofmark_schema::attack::Outcome as RowOutcome;
 use proofmark_schema::system::{self, System};
@@ -48,7 +49,7 @@ pub fn refuse(args: &ConstraintArgs, suite: &str) -> Outcome<()> {
     Err(Failure::new(
         "constraints",
         format!("`--suite {suite}` does not hold constraints between columns, nor explain rows"),
-        "use `--suite caa`, or leave out --constraints, --cost-limit and --explain",
+        "use `--suite caa` (`exact` for trees), or leave out --constraints, --cost-limit and --explain",
     ))
 }
 
@@ -118,20 +119,65 @@ pub struct Explained {
     cost: Option<f64>,
 }
 
+impl Explained {
+    fn caption(&self) -> String {
+        let distance = self.distance.map_or_else(String::new, |d| format!(", distance {d:.4}"));
+        let cost = self.cost.map_or_else(String::new, |c| format!(", cost {c}"));
+        format!("row {}: change{distance}{cost}", self.row)
+    }
+
+    fn cells(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        let number = |n: Option<f64>| n.map_or_else(String::new, |n| n.to_string());
+        let cells = |change: &Change| {
+            vec![
+                change.feature.clone(),
+                change.from.to_string(),
+                change.to.to_string(),
+                number(change.difference),
+                number(change.cost),
+            ]
+        };
+        let head = ["column", "from", "to", "difference", "cost"].map(str::to_owned);
+        (head.into(), self.changes.iter().map(cells).collect())
+    }
+}
+
 /// The changes of the first broken rows that were asked for; `None` where none were, or where
 /// the rows are no table.
 pub fn explained(
     args: &ConstraintArgs,
     subject: &Subject,
     constraints: Option<&Constraints>,
-    assessed: &Assessment,
+    records: &[RowRecord],
 ) -> Option<Vec<Explained>> {
     let wanted = args.explain?;
+    let broken = records.iter().filter(|r| r.point.outcome == RowOutcome::Broken);
+    told(subject, constraints, broken.take(wanted))
+}
+
+/// The changes of these rows, as tables of a page; none where the rows are no table.
+pub fn grids<'r>(
+    subject: &Subject,
+    constraints: Option<&Constraints>,
+    records: impl Iterator<Item = &'r RowRecord>,
+) -> Vec<page::Grid> {
+    let rows = told(subject, constraints, records).unwrap_or_default();
+    let grid = |row: &Explained| {
+        let (head, rows) = row.cells();
+        page::Grid { caption: row.caption(), head, rows }
+    };
+    rows.iter().map(grid).collect()
+}
+
+fn told<'r>(
+    subject: &Subject,
+    constraints: Option<&Constraints>,
+    records: impl Iterator<Item = &'r RowRecord>,
+) -> Option<Vec<Explained>> {
     let Rows::Table(_) = &subject.data().rows else { return None };
     let names = subject.target.coordinates();
     let priced = constraints.filter(|c| c.has_prices());
-    let broken = assessed.records.iter().filter(|r| r.point.outcome == RowOutcome::Broken);
-    let broken = broken.filter_map(|record| {
+    let each = records.filter_map(|record| {
         let witness = record.witness.as_deref()?;
         let row = record.point.index as usize;
         Some(Explained {
@@ -141,28 +187,17 @@ pub fn explained(
             cost: priced.map(|c| c.cost(row, witness)),
         })
     });
-    Some(broken.take(wanted).collect())
+    Some(each.collect())
 }
 
 /// The same for people.
 pub fn as_text(rows: &[Explained]) -> String {
     let mut text = String::new();
     for explained in rows {
-        let distance =
-            explained.distance.map_or_else(String::new, |d| format!(", distance {d:.4}"));
-        let cost = explained.cost.map_or_else(String::new, |c| format!(", cost {c}"));
-        text.push_str(&format!("row {}: change{distance}{cost}\n", explained.row));
-        let mut grid = Grid::new(&["column", "from", "to", "difference", "cost"]);
-        for change in &explained.changes {
-            let number = |n: Option<f64>| n.map_or_else(String::new, |n| n.to_string());
-            grid.row(vec![
-                change.feature.clone(),
-                change.from.to_string(),
-                change.to.to_string(),
-                number(change.difference),
-                number(change.cost),
-            ]);
-        }
+        text.push_str(&format!("{}\n", explained.caption()));
+        let (head, rows) = explained.cells();
+        let mut grid = Grid::new(&head.iter().map(String::as_str).collect::<Vec<_>>());
+        rows.into_iter().for_each(|row| grid.row(row));
         text.push_str(&grid.render());
     }
     text

@@ -295,8 +295,10 @@ fn columns(
         }
         args.columns.is_empty() || args.columns.iter().any(|c| c == name)
     };
-    // The exact search is about the model itself, unless it is asked for another scale.
-    let anywhere = args.suite == exact::SUITE && args.scale == ScaleName::Raw;
+    // The exact search is about the model itself, unless it is asked for another
+    // scale, or for valid rows alone.
+    let free = args.constraint.constraints.is_none() && args.scale == ScaleName::Raw;
+    let anywhere = args.suite == exact::SUITE && free;
     let features: Vec<Feature> = table
         .columns
         .iter()

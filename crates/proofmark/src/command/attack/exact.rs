@@ -14,13 +14,14 @@ use proofmark_formats::sniff::Kind;
 use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::assessment::{self as evasion, Request};
 use proofmark_lab::evasion::suite::EXACT;
-use proofmark_lab::formal::trees::{Budget, Proposals, Searched, model, told};
+use proofmark_lab::formal::proposals::TREES;
+use proofmark_lab::formal::trees::{Budget, Searched, model, told};
 use proofmark_lab::harness::{self, Case, HarnessError, RowRecord};
 use proofmark_schema::attack::{AttackReport, ExactSearch};
 use proofmark_schema::measurement::CheckState;
 
 use super::asked::Asked;
-use super::{PROBE, declared};
+use super::{PROBE, constraints, declared};
 use crate::cli::Format;
 use crate::command::Global;
 use crate::exact::{Answers, BUDGET, Setup};
@@ -83,8 +84,8 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
         setup: &subject.setup,
     };
     let about = ExactSearch {
-        arithmetic: arithmetic(exact_decimals).into(),
-        edition: Proposals::EDITION,
+        arithmetic: arithmetic(exact_decimals, case.constraints.is_some()),
+        edition: TREES.edition,
         trees: setup.trees() as u64,
         leaves: setup.leaves() as u64,
         boxes_limit: budget.boxes,
@@ -98,10 +99,16 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     if let Some(path) = &args.witnesses {
         super::write_records(path, &subject, &records)?;
     }
+    let changes = constraints::explained(&args.constraint, &subject, case.constraints, &records);
     if global.format == Format::Json {
-        output::json(&as_json(&report)?);
+        let mut value = as_json(&report)?;
+        if let (Some(object), Some(changes)) = (value.as_object_mut(), &changes) {
+            object.insert("changes".into(), serde_json::to_value(changes).or_fail("attack", "")?);
+        }
+        output::json(&value);
     } else {
         output::data(&as_text(&report, &case));
+        output::data(&constraints::as_text(changes.as_deref().unwrap_or_default()));
     }
     let refused = report.validity.iter().any(|c| c.state == CheckState::Refuse);
     Ok(if refused { ExitCode::from(2) } else { ExitCode::SUCCESS })
@@ -169,14 +176,21 @@ fn searched(
     each.collect()
 }
 
-fn arithmetic(decimals: bool) -> &'static str {
-    if decimals {
+fn arithmetic(decimals: bool, constrained: bool) -> String {
+    let numbers = if decimals {
         "exact, f64 decimals: thresholds, leaves and rows as their files write them; infimum of \
          the distances (the open side of a test counts as its closure), absent values are 0"
     } else {
         "exact, f64: thresholds and leaves as the engine holds them, rows as their file writes \
          them; infimum of the distances (the open side of a test counts as its closure)"
-    }
+    };
+    let valid = if constrained {
+        "; to rows that hold the declared constraints, with a lower end that knows only bounds, \
+         whole numbers and directions"
+    } else {
+        ""
+    };
+    format!("{numbers}{valid}")
 }
 
 fn as_json(report: &AttackReport) -> Outcome<serde_json::Value> {
@@ -244,7 +258,12 @@ fn as_text(report: &AttackReport, case: &Case<'_>) -> String {
         ));
     }
     if !exact.open.is_empty() {
-        lines.push("open rows: `--boxes` lets the search go on".into());
+        lines.push(match case.constraints {
+            None => "open rows: `--boxes` lets the search go on".into(),
+            Some(_) => "open rows: `--boxes` lets the search go on; where the nearest change of \
+                        the trees breaks a constraint, the row stays an interval"
+                .into(),
+        });
     }
     for line in lines {
         text.push_str(&wrap(&line, 92, "  "));

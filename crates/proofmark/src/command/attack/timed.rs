@@ -8,15 +8,29 @@ use proofmark_lab::ctx::Ctx;
 use proofmark_lab::evasion::assessment::{self as evasion, Assessment, Request};
 use proofmark_lab::harness::{self, HarnessError};
 
-/// Attacks every row and concludes; says how long each took.
-pub fn assess(request: &Request<'_>, ctx: &Ctx<'_>) -> Result<(Assessment, String), HarnessError> {
+use crate::failure::{Failure, Outcome};
+use crate::proofs::Answers;
+
+/// Attacks every row and concludes, with what was proved; says how long each took.
+pub fn assess(
+    request: &Request<'_>,
+    proved: Option<&Answers>,
+    ctx: &Ctx<'_>,
+) -> Outcome<(Assessment, String)> {
     let rows: Vec<usize> = (0..request.case.oracle.rows()).collect();
     let start = Instant::now();
     let done = Default::default();
-    let records =
-        harness::run(request.case, request.suite, request.eps, &rows, &done, ctx, &mut |_| {})?;
+    let mut records =
+        harness::run(request.case, request.suite, request.eps, &rows, &done, ctx, &mut |_| {})
+            .map_err(failed)?;
     let attacked = start.elapsed();
-    let assessed = evasion::conclude(request, records, ctx)?;
+    if let Some(proved) = proved {
+        proved.bound(&mut records)?;
+    }
+    let mut assessed = evasion::conclude(request, records, ctx).map_err(failed)?;
+    if let Some(proved) = proved {
+        proved.tell(&mut assessed.report);
+    }
     let checked = start.elapsed() - attacked;
     let said = format!(
         "the attack took {:.3} s, the checks after it {:.3} s",
@@ -24,4 +38,13 @@ pub fn assess(request: &Request<'_>, ctx: &Ctx<'_>) -> Result<(Assessment, Strin
         checked.as_secs_f64()
     );
     Ok((assessed, said))
+}
+
+fn failed(error: HarnessError) -> Failure {
+    match error {
+        HarnessError::Cancelled => {
+            Failure::new("interrupted", "stopped on request; nothing was kept", "run it again")
+        }
+        other => Failure::new("attack", other, "see `proofmark model inspect`"),
+    }
 }
