@@ -8,8 +8,8 @@
 //! Numbers follow the checklist of the field notes: Carlini et al. 2019, "On evaluating
 //! adversarial robustness"; Athalye et al. 2018; Tramer et al. 2020; Pintor et al. 2022,
 //! "Indicators of attack failure". Gate 6, rows shared with the training data, is a note of who
-//! loads the data. Of AutoAttack's flags the fifth, a model that optimises while it answers, cannot occur: a
-//! model file is a graph that is evaluated once.
+//! loads the data. Of AutoAttack's flags the fifth, a model that optimises while it answers, cannot
+//! occur: a model file is a graph that is evaluated once.
 
 use proofmark_schema::measurement::{CheckState, Validity};
 

@@ -334,9 +334,7 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
         constraints::explained(&args.constraint, &subject, case.constraints, &assessed.records);
     if global.format == Format::Json {
         let mut value = as_json(&assessed)?;
-        if let (Some(object), Some(told)) = (value.as_object_mut(), &told) {
-            object.insert("changes".into(), serde_json::to_value(told).or_fail("attack", "")?);
-        }
+        constraints::add(&mut value, told.as_deref())?;
         output::json(&value);
     } else {
         output::data(&as_text(&assessed));

@@ -15,7 +15,7 @@ use proofmark_schema::system::{self, System};
 use serde::Serialize;
 
 use crate::assets;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, OrFail, Outcome};
 use crate::loader::Rows;
 use crate::output::human::Grid;
 use crate::project::{self, Refused};
@@ -49,7 +49,8 @@ pub fn refuse(args: &ConstraintArgs, suite: &str) -> Outcome<()> {
     Err(Failure::new(
         "constraints",
         format!("`--suite {suite}` does not hold constraints between columns, nor explain rows"),
-        "use `--suite caa` (`exact` for trees), or leave out --constraints, --cost-limit and --explain",
+        "use `--suite caa` (`exact` for trees), or leave out --constraints, --cost-limit and \
+         --explain",
     ))
 }
 
@@ -188,6 +189,14 @@ fn told<'r>(
         })
     });
     Some(each.collect())
+}
+
+/// Puts them into a report as JSON.
+pub fn add(report: &mut serde_json::Value, told: Option<&[Explained]>) -> Outcome<()> {
+    if let (Some(object), Some(told)) = (report.as_object_mut(), told) {
+        object.insert("changes".into(), serde_json::to_value(told).or_fail("attack", "")?);
+    }
+    Ok(())
 }
 
 /// The same for people.

@@ -102,9 +102,7 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     let changes = constraints::explained(&args.constraint, &subject, case.constraints, &records);
     if global.format == Format::Json {
         let mut value = as_json(&report)?;
-        if let (Some(object), Some(changes)) = (value.as_object_mut(), &changes) {
-            object.insert("changes".into(), serde_json::to_value(changes).or_fail("attack", "")?);
-        }
+        constraints::add(&mut value, changes.as_deref())?;
         output::json(&value);
     } else {
         output::data(&as_text(&report, &case));
@@ -224,19 +222,7 @@ fn as_text(report: &AttackReport, case: &Case<'_>) -> String {
         interval(report),
     ]);
     text.push_str(&facts.render());
-    if !exact.robust.is_empty() {
-        let mut grid =
-            Grid::new(&["budget", "right for every change nearer", "open", "deployed engine"]);
-        for (at, deployed) in exact.robust.iter().zip(&exact.deployed.robust) {
-            grid.row(vec![
-                at.eps.to_string(),
-                at.proved.to_string(),
-                at.open.to_string(),
-                format!("at most {deployed}"),
-            ]);
-        }
-        text.push_str(&grid.render());
-    }
+    text.push_str(&budgets_as_text(exact));
     let mut lines = vec![
         exact.arithmetic.clone(),
         format!(
@@ -273,6 +259,23 @@ fn as_text(report: &AttackReport, case: &Case<'_>) -> String {
     }
     text.push_str("Nothing was logged.\n");
     text
+}
+
+fn budgets_as_text(exact: &ExactSearch) -> String {
+    if exact.robust.is_empty() {
+        return String::new();
+    }
+    let mut grid =
+        Grid::new(&["budget", "right for every change nearer", "open", "deployed engine"]);
+    for (at, deployed) in exact.robust.iter().zip(&exact.deployed.robust) {
+        grid.row(vec![
+            at.eps.to_string(),
+            at.proved.to_string(),
+            at.open.to_string(),
+            format!("at most {deployed}"),
+        ]);
+    }
+    grid.render()
 }
 
 /// Mean ends of the open intervals.
