@@ -242,15 +242,23 @@ impl Answers {
 
     /// Writes the lower bounds into the records of the harness. A record whose clean decision is
     /// another one than the search started from gets none.
-    pub fn bound(&self, records: &mut [RowRecord]) {
+    ///
+    /// # Errors
+    /// A witness is nearer than what was proved: the search is wrong, and no figure stands.
+    pub fn bound(&self, records: &mut [RowRecord]) -> Outcome<()> {
         for record in records {
             let row = record.point.index as usize;
             let same = record.point.decision_clean == self.decided.get(row).copied();
             let lower = self.nearest.get(&row).filter(|_| same).map(|nearest| nearest.lower);
             let upper = record.point.distance.upper.unwrap_or(f64::INFINITY);
+            if lower.is_some_and(|lower| upper < lower * (1.0 - ROUNDING) && upper < lower - TINY) {
+                let words = format!("row {row}: a witness is nearer than what was proved");
+                return Err(Failure::new("exact", words, "please report this as a bug"));
+            }
             // Rounding of distances: a bound beyond a witness would be none.
             record.point.distance.lower = lower.map(|lower| lower.min(upper));
         }
+        Ok(())
     }
 
     /// What was proved, in a line for people.
@@ -312,6 +320,10 @@ fn cpu_seconds() -> Option<f64> {
     let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
     Some(nanoseconds as f64 * 1e-9)
 }
+
+/// What distances of 32-bit values may be off by, relative and at all.
+const ROUNDING: f64 = 1e-5;
+const TINY: f64 = 1e-6;
 
 /// Boxes per row unless said otherwise: a few seconds on ensembles of hundreds of trees.
 pub const BUDGET: Budget = Budget { boxes: 20_000 };

@@ -164,11 +164,11 @@ fn axis(case: &Case<'_>, place: Option<usize>) -> Axis {
 
 impl Answers {
     /// `quick`, and behind it the points that the prover found, for the harness to judge.
-    pub fn suite(&mut self, case: &Case<'_>) -> Result<Suite, SuiteError> {
+    pub fn suite(&mut self, case: &Case<'_>, steps: Option<usize>) -> Result<Suite, SuiteError> {
         let settings = format!("points of at most {} parts per row and budget", self.limit);
         let points = std::mem::take(&mut self.candidates);
         let attack = Box::new(Proposals::new(NETWORKS, points, settings));
-        let quick = Suite::named("quick", case, None)?.followed_by(attack);
+        let quick = Suite::named("quick", case, steps)?.followed_by(attack);
         Ok(quick.called(PROVED, NETWORKS.edition))
     }
 

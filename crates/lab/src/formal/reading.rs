@@ -255,11 +255,19 @@ fn single(
     let side = if upper { at } else { 1.0 - at };
     let odds = (side / (1.0 - side)).ln();
     match (link, decision.kind) {
+        // Taken for logits, what is a probability already would be squashed once more.
+        (Link::Logistic { .. } | Link::LogisticEach { .. }, OutputKind::Logit) => {
+            no("logits that are probabilities already".to_string())
+        }
         (Link::Logistic { scale } | Link::LogisticEach { scale, .. }, _) if scale > 0.0 => {
             two(odds / scale, upper)
         }
         (Link::Step, _) => two(0.0, false),
         (Link::Identity, _) if probability => two(side, upper),
+        // Of one margin `m` the logits are `-m` and `m`: their gap is twice the margin.
+        (Link::Identity, OutputKind::Logit) if e.mirrored && judged == Judged::Answers => {
+            two(odds / 2.0, upper)
+        }
         (Link::Identity, OutputKind::Logit) => two(odds, upper),
         (Link::Identity, OutputKind::Probability) => two(side, upper),
         (Link::Identity, OutputKind::Score) if upper => two(at, true),
@@ -289,11 +297,46 @@ fn pair(
     };
     let link = if judged == Judged::Margins { Link::Identity } else { e.link };
     match (link, decision.kind) {
+        (Link::Softmax, OutputKind::Logit) => {
+            no("logits that are probabilities already".to_string())
+        }
         (Link::Softmax, _) | (Link::Identity, OutputKind::Logit) => two(Some(rest), odds),
         (Link::Identity, OutputKind::Probability | OutputKind::Score) => two(None, at),
         (Link::LogisticEach { scale, normalised: false }, OutputKind::Probability) => {
             two(None, odds / scale)
         }
         (link, kind) => no(format!("a cut-off on {kind:?} through the link {link:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_what_the_decision_decides() {
+        let kinds = [OutputKind::Logit, OutputKind::Score];
+        for (kind, at) in kinds.into_iter().flat_map(|k| [0.2, 0.3, 0.5, 0.8].map(|at| (k, at))) {
+            for class in 0..2 {
+                let decision = Decision::cutoff(kind, class, at);
+                let margins = Margins { outputs: 1, link: Link::Identity, mirrored: true };
+                let reading =
+                    Reading::of(margins, Judged::Answers, &decision, &[0, 1]).expect("known");
+                for step in -40..=40 {
+                    // never on the cut itself
+                    let m = f64::from(step) / 10.0 + 0.013;
+                    let scores = [-m as f32, m as f32];
+                    let decided = decision.decide(&scores);
+                    assert_eq!(Some(reading.decide(&[m])), decided, "{kind:?} {at} {class} {m}");
+                }
+            }
+        }
+        for link in [Link::Softmax, Link::Logistic { scale: 1.0 }] {
+            let outputs = if link == Link::Softmax { 2 } else { 1 };
+            let margins = Margins { outputs, link, mirrored: false };
+            let twice = Decision::cutoff(OutputKind::Logit, 1, 0.6);
+            let error = Reading::of(margins, Judged::Answers, &twice, &[0, 1]).unwrap_err();
+            assert!(error.to_string().contains("probabilities already"), "{error}");
+        }
     }
 }

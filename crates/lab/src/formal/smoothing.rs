@@ -90,7 +90,8 @@ impl Smoothing {
             let words = format!("{} samples at alpha {} certify nothing", self.samples, self.alpha);
             return Err(SmoothingError::Settings(words));
         }
-        let needed = self.samples_choose.saturating_add(self.samples);
+        // The row as it is is asked as well.
+        let needed = self.samples_choose.saturating_add(self.samples).saturating_add(1);
         match case.queries_limit {
             Some(limit) if limit < needed => Err(SmoothingError::Limit { needed, limit }),
             _ => Ok(()),

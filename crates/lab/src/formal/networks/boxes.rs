@@ -100,7 +100,7 @@ impl<'a> Boxes<'a> {
 
     /// Bounds the worst boxes and halves those that are not proved; `None` when none is open.
     pub(crate) fn round(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Option<Round> {
-        let most = CELLS * self.threads;
+        let most = CELLS * PIECES;
         let mut cells = Vec::with_capacity(most);
         let source = if self.queue.is_empty() { &mut self.aside } else { &mut self.queue };
         while cells.len() < most
@@ -111,8 +111,7 @@ impl<'a> Boxes<'a> {
         if cells.is_empty() {
             return None;
         }
-        let size = cells.len().div_ceil(self.threads);
-        let chunks: Vec<&[Cell]> = cells.chunks(size).collect();
+        let chunks: Vec<&[Cell]> = cells.chunks(cells.len().div_ceil(PIECES)).collect();
         let done = work::shared(self.threads, &chunks, &|chunk| self.bound(chunk, stop));
         self.visited += cells.len() as u64;
         let mut points = Matrix::zeros((cells.len(), self.net.inputs()));
@@ -206,7 +205,9 @@ impl Ord for Cell {
     }
 }
 
-/// Boxes that one thread bounds in a round.
+/// Boxes that are bounded together.
 const CELLS: usize = 32;
+/// Pieces of a round, dealt to the threads there are.
+const PIECES: usize = 4;
 /// Plain CROWN.
 const PLAIN: Effort = Effort { steps: 0, rate: 0.0, rate_beta: 0.0, decay: 1.0 };

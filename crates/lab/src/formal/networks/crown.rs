@@ -154,7 +154,7 @@ impl Scene<'_> {
                     add(&mut live[*from], map.backward(&a));
                 }
                 Op::Sum { from } => {
-                    sums.load(&a, &self.frame.magnitude[k], self.frame.single[k]);
+                    sums.load(&a, &self.frame.flow[k], self.frame.single[k]);
                     from.iter().for_each(|&f| add(&mut live[f], a.clone()));
                 }
                 Op::Pick { from, places } => {

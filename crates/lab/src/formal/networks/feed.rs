@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use proofmark_engine::graph::Graph;
 use proofmark_engine::pipeline::rows_of;
+use proofmark_engine::reference::{self, Precision};
 use proofmark_engine::value::{Inputs, Value};
 
 use super::lowering;
@@ -74,7 +75,34 @@ impl<'a> Feed<'a> {
             let words = format!("rows of {} values for {}", feed.places.len(), first.inputs());
             return Err(RadiusError::Rows(words));
         }
+        for row in 0..n.min(COMPARED) {
+            feed.agrees(row)?;
+        }
         Ok(feed)
+    }
+
+    /// The lowered network beside the model itself, computed in doubles.
+    fn agrees(&self, row: usize) -> Result<(), RadiusError> {
+        let Ok(prover) = self.prover(row) else { return Ok(()) };
+        let output = self.graph.outputs.first().map_or("", |o| o.name.as_str());
+        let inputs = self.inputs(row)?;
+        let values = reference::run(self.graph, &inputs, &[output], Precision::F64);
+        let values = values.map_err(|e| RadiusError::Rows(e.to_string()))?;
+        let answer = values.first().and_then(Value::to_f64s).unwrap_or_default();
+        if self.row(row).iter().chain(&answer).all(|v| v.is_finite())
+            && !prover.agrees(self.row(row), &answer)
+        {
+            let words = format!("row {row}: the network that would be proved answers otherwise");
+            return Err(RadiusError::Rows(words));
+        }
+        Ok(())
+    }
+
+    fn inputs(&self, row: usize) -> Result<Inputs, RadiusError> {
+        let one =
+            |(name, value): (&String, &Value)| Some((name.clone(), rows_of(value, row..row + 1)?));
+        let inputs: Option<Inputs> = self.rows.iter().map(one).collect();
+        inputs.ok_or_else(|| RadiusError::Rows(format!("there is no row {row}")))
     }
 
     /// The network of a row.
@@ -85,10 +113,7 @@ impl<'a> Feed<'a> {
         if let Some(shared) = &self.shared {
             return Ok(Cow::Borrowed(shared));
         }
-        let one =
-            |(name, value): (&String, &Value)| Some((name.clone(), rows_of(value, row..row + 1)?));
-        let inputs: Option<Inputs> = self.rows.iter().map(one).collect();
-        let inputs = inputs.ok_or_else(|| RadiusError::Rows(format!("there is no row {row}")))?;
+        let inputs = self.inputs(row)?;
         let net = lowering::lower_row(self.graph, &inputs, &self.live)?;
         Ok(Cow::Owned(Prover::new(net, &self.decision, &self.columns)?))
     }
@@ -103,3 +128,6 @@ impl<'a> Feed<'a> {
         &self.places
     }
 }
+
+/// Rows on which the lowered network is compared with the model.
+const COMPARED: usize = 8;

@@ -6,7 +6,7 @@
 use ndarray::Axis;
 
 use super::crown::{Domains, Frame, Layer, Rows, Scene};
-use super::net::{Matrix, Net, Node, Op};
+use super::net::{Map, Matrix, Net, Node, Op};
 use super::tune::{self, Effort};
 use super::work;
 
@@ -53,11 +53,11 @@ pub(crate) fn bounds(
             domains.layers[k] = Some(layer);
         }
         let mut span = forward(net, node, &spans, &domains);
-        widen(node, &mut span, &spans);
+        widen(net, node, &mut span, &spans);
         if frame.is_none() {
             made.magnitude.push(magnitude(&span));
             made.flow.push(flow(node, &made));
-            made.single.push(single(node));
+            made.single.push(single(net, node));
         }
         spans.push(span);
     }
@@ -72,7 +72,7 @@ pub(crate) fn ends(net: &Net, domains: &Domains) -> (Matrix, Matrix) {
             spans[*from] = Span { low: layer.low.clone(), high: layer.high.clone() };
         }
         let mut span = forward(net, node, &spans, domains);
-        widen(node, &mut span, &spans);
+        widen(net, node, &mut span, &spans);
         spans.push(span);
     }
     let last = spans.swap_remove(net.output);
@@ -99,26 +99,50 @@ fn magnitude(span: &Span) -> Vec<f64> {
 }
 
 fn flow(node: &Node, frame: &Frame) -> Vec<f64> {
-    let Op::Linear { from, magnitude, bias, .. } = &node.op else { return Vec::new() };
-    let through = magnitude.apply(&frame.magnitude[*from]);
-    through.iter().zip(bias).map(|(m, b)| (m + b.abs()) * ROUNDED_UP).collect()
+    match &node.op {
+        Op::Linear { from, magnitude, bias, .. } => {
+            let through = magnitude.apply(&frame.magnitude[*from]);
+            through.iter().zip(bias).map(|(m, b)| (m + b.abs()) * ROUNDED_UP).collect()
+        }
+        Op::Sum { from } => {
+            let each = |i| from.iter().map(|&f| frame.magnitude[f][i]).sum::<f64>() * ROUNDED_UP;
+            (0..node.len).map(each).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The share that rounding in 32 bits adds to a node: `gamma_n` of its terms. Relaying and
 /// comparing round nothing. Eight more cover scales that are folded or applied one by one.
-fn single(node: &Node) -> f64 {
-    let terms = match &node.op {
-        Op::Linear { map, .. } => map.terms() + 8,
-        Op::Sum { from } => from.len() + 8,
-        _ => return 0.0,
-    };
+fn single(net: &Net, node: &Node) -> f64 {
+    let terms = terms(net, node);
+    if terms == 0 {
+        return 0.0;
+    }
     let n = terms as f64 * f64::from(f32::EPSILON / 2.0);
     if n < 0.5 { n / (1.0 - n) } else { f64::INFINITY }
 }
 
+/// Terms that are added up in one go. What is added to a product may be what its sum begins with,
+/// and is then rounded as often as the sum is long.
+fn terms(net: &Net, node: &Node) -> usize {
+    let before = |from: usize| match &net.nodes[from].op {
+        Op::Linear { .. } => terms(net, &net.nodes[from]),
+        _ => 0,
+    };
+    match &node.op {
+        Op::Linear { from, map: map @ Map::Diagonal(_), .. } => map.terms() + 8 + before(*from),
+        Op::Linear { map, .. } => map.terms() + 8,
+        Op::Sum { from } => {
+            from.len() + 8 + from.iter().map(|&f| before(f)).max().unwrap_or_default()
+        }
+        _ => 0,
+    }
+}
+
 /// Room for evaluation in 32 bits.
-fn widen(node: &Node, span: &mut Span, spans: &[Span]) {
-    let share = single(node);
+fn widen(net: &Net, node: &Node, span: &mut Span, spans: &[Span]) {
+    let share = single(net, node);
     let room = match &node.op {
         Op::Linear { from, magnitude, bias, .. } => {
             let from = &spans[*from];

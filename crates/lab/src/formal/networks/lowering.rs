@@ -76,6 +76,28 @@ pub fn lower(graph: &Graph) -> Result<Net, LowerError> {
     builder.all(&output.name)
 }
 
+/// Whether a net answers at `x` what the model answers there, computed by another road: `answer`,
+/// in doubles.
+pub fn agrees(net: &Net, x: &[f64], answer: &[f64]) -> bool {
+    let Ok(row) = Matrix::from_shape_vec((1, x.len()), x.to_vec()) else { return false };
+    let mut own: Vec<f64> = net.run(&row).iter().copied().collect();
+    match net.head() {
+        Head::None => {}
+        Head::Sigmoid => own.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
+        Head::Softmax => {
+            let top = own.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            own.iter_mut().for_each(|v| *v = (*v - top).exp());
+            let sum: f64 = own.iter().sum();
+            own.iter_mut().for_each(|v| *v /= sum);
+        }
+    }
+    let near = |(a, b): (&f64, &f64)| (a - b).abs() <= AGREES * b.abs().max(1.0);
+    own.len() == answer.len() && own.iter().zip(answer).all(near)
+}
+
+/// What weights folded in 32 bits may change.
+const AGREES: f64 = 1e-3;
+
 /// A value of the graph that depends on the input.
 #[derive(Clone, Debug)]
 struct Held {
@@ -104,7 +126,10 @@ impl Builder<'_> {
         let head = self.heads.get(output).copied().unwrap_or(Head::None);
         let words = "an output that does not depend on the input";
         let held = self.values.get(output).ok_or_else(|| LowerError::Outputs(words.into()))?;
-        Ok(Net { output: held.node, nodes: self.nodes, head })
+        let output = held.node;
+        // What the file computes behind its output is no part of it.
+        self.nodes.truncate(output + 1);
+        Ok(Net { output, nodes: self.nodes, head })
     }
 
     fn node(&mut self, node: &GraphNode, output: &str) -> Lowered<()> {

@@ -15,9 +15,9 @@ use proofmark_engine::trees::Link;
 use proofmark_schema::attack::{AttackReport, ExactAt, NetworkProof, Outcome, Point, RobustAt};
 use proofmark_schema::system::OutputKind;
 
-use super::lowering::LowerError;
+use super::lowering::{self, LowerError};
 use super::{Edge, Head, Limit, Net, Question, Region, Verdict};
-use crate::decision::Decision;
+use crate::decision::{Decision, Rule};
 use crate::formal::proposals::NETWORKS;
 use crate::formal::reading::{Aim, Judged, Margins, Reading, ReadingError};
 use crate::formal::trees::Axis;
@@ -107,7 +107,10 @@ impl Prover {
         let reading = Reading::of(margins, Judged::Answers, decision, columns)?;
         let slack = match (link, decision.kind) {
             // Compared as they are answered; a probability of logits is taken in doubles.
-            (Link::Identity, OutputKind::Logit) => LOGIT_SLACK,
+            (Link::Identity, OutputKind::Logit) => LOGIT_SLACK.max(match decision.rule {
+                Rule::Cutoff { at, .. } => 8.0 * f64::EPSILON / (at * (1.0 - at)),
+                _ => 0.0,
+            }),
             _ => reading.rounding(link, decision),
         };
         Ok(Self { net, reading, slack })
@@ -116,6 +119,11 @@ impl Prover {
     /// Values of the network's input.
     pub fn inputs(&self) -> usize {
         self.net.inputs()
+    }
+
+    /// Whether the network answers at a row what the model answers there.
+    pub fn agrees(&self, row: &[f64], answer: &[f64]) -> bool {
+        lowering::agrees(&self.net, row, answer)
     }
 
     /// ReLU neurons.

@@ -144,7 +144,7 @@ impl<'a> Search<'a> {
 
     /// Splits the worst parts once; `None` when nothing is open.
     pub(crate) fn round(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Option<Round> {
-        let most = PARENTS * self.threads;
+        let most = PARENTS * PIECES;
         let mut parents = Vec::with_capacity(most);
         let source = if self.queue.is_empty() { &mut self.aside } else { &mut self.queue };
         while parents.len() < most
@@ -155,8 +155,8 @@ impl<'a> Search<'a> {
         if parents.is_empty() {
             return None;
         }
-        let size = parents.len().div_ceil(self.threads);
-        let chunks: Vec<&[Part]> = parents.chunks(size).collect();
+        // The cut is part of the result: chunks are tuned together.
+        let chunks: Vec<&[Part]> = parents.chunks(parents.len().div_ceil(PIECES)).collect();
         let done = work::shared(self.threads, &chunks, &|chunk| self.branch(chunk, stop));
         if stop() {
             // half-done bounds are valid, but the parents are simplest to keep
@@ -421,8 +421,10 @@ impl Ord for Part {
     }
 }
 
-/// Parts that one thread splits in a round.
+/// Parts that are split together.
 const PARENTS: usize = 32;
+/// Pieces of a round, dealt to the threads there are.
+const PIECES: usize = 4;
 /// Neurons of each score whose children are tried.
 const LIKELY: usize = 3;
 /// Effort at the root.

@@ -213,6 +213,34 @@ fn what_cannot_be_bounded_is_refused_by_name() {
     assert!(error.contains("only where it gives the output"), "{error}");
 }
 
+#[test]
+fn means_are_those_of_their_axes_and_nothing_behind_the_output_counts() {
+    let mean = |axes: &[i64]| {
+        let mut maker = Maker::new(&[1, 4, 4], 0);
+        maker.graph.opsets.insert(String::new(), 13);
+        let axes = Attribute::Ints(axes.to_vec());
+        maker.then("ReduceMean", &[], &[("axes", axes), ("keepdims", Attribute::Int(0))]);
+        maker.gemm(4, 2);
+        lowering::lower(&maker.done())
+    };
+    assert_eq!(mean(&[2]).err().map(|e| e.to_string()), None);
+    assert_eq!(mean(&[-1]).err().map(|e| e.to_string()), None);
+    assert!(mean(&[1]).unwrap_err().to_string().contains("height and width"));
+
+    let mut graph = mlp(&[16, 8, 8, 2], 3);
+    let inner = graph.nodes[2].outputs[0].clone();
+    graph.outputs[0].name.clone_from(&inner);
+    let net = lowering::lower(&graph).unwrap();
+    let x: Vec<f64> = (0..16).map(|i| f64::from(i) / 16.0).collect();
+    let row = ndarray::Array2::from_shape_vec((1, 16), x.clone()).unwrap();
+    let own: Vec<f64> = net.run(&row).iter().copied().collect();
+    assert_eq!((own.len(), net.neurons()), (8, 8), "the second layer of ReLU is behind it");
+    assert!(lowering::agrees(&net, &x, &own) && !lowering::agrees(&net, &x, &[0.5; 8]));
+    let (_, region) = random_box(16, 2.0, 1);
+    let region = Region { limits: vec![limit(&[(0, 1.0)], 1e3)], ..region };
+    assert_ne!(asked(&net, &[region]).verdict, Verdict::Unsafe);
+}
+
 /// 10^5 points in all: every bound of every method holds at each.
 #[test]
 fn bounds_hold_at_a_hundred_thousand_points() {

@@ -139,7 +139,7 @@ fn what_certifies_nothing_is_refused() {
     }
     let limited = Case { queries_limit: Some(500), ..case };
     let refused = certify(&limited, &settings(0.25, 1_000), &toys::ctx());
-    assert!(matches!(refused, Err(SmoothingError::Limit { needed: 1_100, limit: 500 })));
+    assert!(matches!(refused, Err(SmoothingError::Limit { needed: 1_101, limit: 500 })));
     let other = Case { norm: Norm::Linf, ..case };
     let refused = certify(&other, &settings(0.25, 1_000), &toys::ctx());
     assert!(matches!(refused, Err(SmoothingError::Norm(_))));

@@ -231,7 +231,9 @@ impl Axis {
                 .then(|| (cell, (cut.at - x).max(0.0) / self.unit));
         };
         let v = grid.above(cut);
-        (v <= upper).then(|| (column.cell(v).max(cell), (v - x) / self.unit))
+        // The last value of a grid may lie past its bound by a rounding.
+        let within = v <= upper + GRID_EDGE * grid.step;
+        within.then(|| (column.cell(v).max(cell), (grid.toll(v, x) / self.unit).max(0.0)))
     }
 
     /// The same downwards: below `cut`, from `cell` down.
@@ -243,13 +245,24 @@ impl Axis {
             return (open && finite).then(|| (cell, (x - cut.at).max(0.0) / self.unit));
         };
         let v = grid.below(cut);
-        (v >= lower).then(|| (column.cell(v).min(cell), (x - v) / self.unit))
+        let within = v >= lower - GRID_EDGE * grid.step;
+        within.then(|| (column.cell(v).min(cell), (grid.toll(v, x) / self.unit).max(0.0)))
     }
 }
 
 impl Grid {
+    /// A value as it is deployed: in `f32`, which may lie on the other side of a threshold.
     fn value(&self, k: f64) -> f64 {
-        self.origin + k * self.step
+        f64::from((self.origin + k * self.step) as f32)
+    }
+    /// From one value to another by whole steps, not by what rounding made of them; a bound for a
+    /// value beside the grid.
+    fn toll(&self, v: f64, x: f64) -> f64 {
+        let steps = ((v - x) / self.step).abs();
+        match (steps - steps.round()).abs() < GRID_EDGE {
+            true => steps.round() * self.step,
+            false => (v - x).abs(),
+        }
     }
     /// The least value right of a cut.
     fn above(&self, cut: Cut) -> f64 {
@@ -273,3 +286,6 @@ impl Grid {
         self.value(k)
     }
 }
+
+/// How far off its grid a value may be, in steps, and still count as on it.
+const GRID_EDGE: f64 = 1e-3;

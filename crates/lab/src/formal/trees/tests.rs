@@ -369,3 +369,35 @@ fn a_graph_is_looked_through_only_where_numbers_stay_what_they_are() {
     let still = model::feed(&before, "changed", &rows, &[]).unwrap();
     assert_eq!((still.values[0], still.places), (-1.0, vec![None, None]));
 }
+
+#[test]
+fn a_pixel_is_the_deployed_one_and_crosses_where_it_does() {
+    // in 32 bits 100/255 is above the quotient, and equal to a threshold that was made of it
+    let level = |k: u8| f64::from(f32::from(k) / 255.0);
+    let mut e = chain(2);
+    e.trees[0].branches[0].test = Test::Below(level(100));
+    let mut tree = Tree { leaves: vec![-1.0, 1.0], ..e.trees[0].clone() };
+    tree.branches.truncate(1);
+    tree.branches[0].yes = Child::leaf(0).unwrap();
+    tree.branches[0].no = Child::leaf(1).unwrap();
+    tree.root = Child::branch(0).unwrap();
+    e.trees = vec![tree];
+    let decision = Decision::argmax(OutputKind::Score);
+    let searcher = Searcher::new(&e, Judged::Answers, &decision, &[0, 1]).unwrap();
+    let grid = Some(Grid { origin: 0.0, step: 1.0 / 255.0 });
+    let axis = Axis { lower: 0.0, upper: 1.0, grid, ..Axis::FREE };
+    for (from, steps) in [(99, 1.0), (90, 10.0), (100, 1.0), (120, 21.0)] {
+        let row = [level(from)];
+        let decided = searcher.decide(&row);
+        let q = Question {
+            row: &row,
+            axes: &[axis],
+            norm: Norm::Linf,
+            from: decided,
+            goal: None,
+            slack: 0.0,
+        };
+        let found = searcher.nearest(&q, PLENTY, None, &go);
+        assert!((found.lower * 255.0 - steps).abs() < 1e-9, "{from}: {found:?}");
+    }
+}

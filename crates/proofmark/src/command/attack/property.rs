@@ -65,6 +65,7 @@ pub fn run(args: &Args, path: &std::path::Path, global: Global) -> Outcome<ExitC
     head_fits(&net, &regions)?;
     let kind = args.engine.ready(global.quiet)?;
     let replay = Replay::new(&model, kind, property)?;
+    replay.agrees(&net, &regions)?;
     let cancel = interrupt::flag();
     let cancelled = || cancel.load(std::sync::atomic::Ordering::Relaxed);
     let stop = || cancelled() || Instant::now() >= end;
@@ -218,6 +219,19 @@ impl Replay {
         values.ok_or_else(|| Failure::new("replay", "the output is no tensor of numbers", help))
     }
 
+    /// The lowered network beside the model, at a corner of the first box.
+    fn agrees(&self, net: &Net, regions: &[Region]) -> Outcome<()> {
+        let Some(ends) = regions.iter().find_map(Region::inner) else { return Ok(()) };
+        let point: Vec<f32> = ends.iter().map(|(low, _)| *low).collect();
+        let answer = self.outputs(self.second.as_ref(), &point)?;
+        let wide: Vec<f64> = point.iter().map(|&v| f64::from(v)).collect();
+        if answer.iter().all(|v| v.is_finite()) && !lowering::agrees(net, &wide, &answer) {
+            let words = "the network that would be proved answers otherwise than the model";
+            return Err(Failure::new("property", words, "please report this as a bug"));
+        }
+        Ok(())
+    }
+
     /// Whether both engines confirm it, and the point lies in the box exactly.
     fn breaks(&self, case: usize, point: &[f32]) -> Outcome<bool> {
         let first = self.outputs(self.first.program.as_ref(), point)?;
@@ -288,7 +302,9 @@ fn word(verdict: Verdict) -> &'static str {
 
 fn as_json(answer: &Answer, witness: Option<Json>, facts: &Facts<'_>, replay: &Replay) -> Json {
     let engine = &replay.first.facts;
-    let holds = (answer.verdict == Verdict::Safe).then(|| answer.holds_in_f32());
+    // Behind a Softmax or Sigmoid 32 bits make ties of logits that differ.
+    let plain = facts.net.head() == Head::None;
+    let holds = (answer.verdict == Verdict::Safe && plain).then(|| answer.holds_in_f32());
     json!({
         "format": "proofmark.attack/1",
         "complete": true,
@@ -334,7 +350,11 @@ fn as_text(answer: &Answer, witness: Option<&Json>, facts: &Facts<'_>, replay: &
                 "proved: no point of the {} cases breaks it; {ARITHMETIC}. Least margin {margin}.",
                 facts.boxes
             ));
-            say(&if answer.holds_in_f32() {
+            say(&if facts.net.head() != Head::None {
+                "It is about the logits: behind the last operator, in 32 bits, logits that differ \
+                 can become equal."
+                    .to_owned()
+            } else if answer.holds_in_f32() {
                 "It holds as well for every engine that computes in plain 32-bit floats, in any \
                  order of summation."
                     .to_owned()

@@ -42,7 +42,7 @@ pub fn search(
     let found = proofs::prove(project, subject, case, &args.eps, effort, bars, interrupt::flag());
     bars.end();
     let mut answers = found?;
-    let suite = answers.suite(case).or_fail("suite", "proofmark attack --help")?;
+    let suite = answers.suite(case, args.steps).or_fail("suite", "proofmark attack --help")?;
     Ok(Some((answers, suite)))
 }
 
@@ -68,7 +68,8 @@ fn said(proof: &NetworkProof) -> String {
         ""
     };
     format!(
-        "{} rows, {} parts, at most {} per row and budget{more}. Proofs hold for {}.",
+        "{} rows, {} parts; a row is left open after the round in which it has had {}{more}. \
+         Proofs hold for {}.",
         proof.searched, proof.parts, proof.parts_limit, proof.arithmetic
     )
 }

@@ -134,6 +134,9 @@ impl Builder<'_> {
 
     fn spread(&self, node: &GraphNode, i: usize, held: &Held) -> Lowered<Vec<f64>> {
         let constant = self.wanted(node, i)?;
+        if constant.rank() > held.shape.len() {
+            return refuse(node, "a constant of more dimensions than the value is not bounded");
+        }
         let spread = spread(&constant, &held.shape);
         spread.ok_or_else(|| refusal(node, "a constant that enlarges a value is not bounded"))
     }

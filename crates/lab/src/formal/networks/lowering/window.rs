@@ -58,6 +58,21 @@ impl Builder<'_> {
         self.give(node, at, shape)
     }
 
+    /// Whether the axes of a reduction are all but batch and channel.
+    fn over_all_but_two(&self, node: &GraphNode, rank: usize) -> Lowered<bool> {
+        let said: Vec<i64> = match node.attributes.get("axes") {
+            Some(Attribute::Ints(axes)) => axes.clone(),
+            _ => match self.constant(node, 1)? {
+                Some(value) => value.to_i64s().unwrap_or_default(),
+                None => return Ok(false),
+            },
+        };
+        let place = |axis: i64| if axis < 0 { axis + rank as i64 } else { axis };
+        let mut axes: Vec<i64> = said.into_iter().map(place).collect();
+        axes.sort_unstable();
+        Ok(axes.into_iter().eq(2..rank as i64))
+    }
+
     pub(super) fn average(&mut self, node: &GraphNode) -> Lowered<()> {
         let held = self.held(node, 0)?;
         let shape = self.found_shape(node)?;
@@ -71,7 +86,7 @@ impl Builder<'_> {
                 && held.shape[0] == 1);
         let mut map = Sparse { columns: len, ..Sparse::default() };
         if whole {
-            if node.op == "ReduceMean" && shape.get(1) != held.shape.get(1) {
+            if node.op == "ReduceMean" && !self.over_all_but_two(node, held.shape.len())? {
                 return refuse(node, "only means over height and width are bounded");
             }
             let inner = len / total;
