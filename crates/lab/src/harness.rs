@@ -386,10 +386,14 @@ fn run_budget(
 
 fn harvest(desk: &mut Desk, seat: Seat, stage: usize, least: bool, id: &str) {
     if let Some(run) = desk.runs.last_mut() {
+        // An attack that had nothing left to ask with leaves no signs: it looked at nothing.
+        let before = run.queries + run.gradients;
         run.queries = seat.queries;
         run.gradients = seat.gradients;
         settle(run, seat.best.as_ref(), id);
-        run.signs.push(seat.signs);
+        if run.queries + run.gradients > before || seat.signs.invalid > 0 {
+            run.signs.push(seat.signs);
+        }
     }
     if least {
         desk.settled.insert(stage, seat.best.clone());

@@ -208,6 +208,12 @@ impl Space {
         })
     }
 
+    /// Where a coordinate can go from its clean value: bounds, and the direction that is allowed.
+    pub fn edges(&self, index: usize, clean: f32) -> (f64, f64) {
+        let axis = &self.axes[index];
+        (axis.lower_edge(clean), axis.upper_edge(clean))
+    }
+
     /// First coordinate of a clean row that violates its own box or deployed type: index and
     /// reason. NaN is a missing value and passes.
     pub fn fault(&self, clean: &[f32]) -> Option<(usize, String)> {

@@ -100,7 +100,7 @@ impl Apgd {
         self.look(arena, &mut climbers, None)?;
         let mut checkpoint = Checkpoint::first(self.steps);
         for step in 0..self.steps {
-            climbers.retain(|c| arena.is_open(c.seat));
+            climbers.retain(|c| arena.can_look(c.seat));
             if climbers.is_empty() {
                 return Ok(());
             }
@@ -131,7 +131,7 @@ impl Apgd {
         climbers: &mut Vec<Climber>,
         step: Option<usize>,
     ) -> Result<(), ArenaError> {
-        climbers.retain(|c| arena.is_open(c.seat));
+        climbers.retain(|c| arena.can_look(c.seat));
         let seats: Vec<usize> = climbers.iter().map(|c| c.seat).collect();
         if seats.is_empty() {
             return Ok(());
@@ -352,7 +352,7 @@ impl Climber {
     /// Share of the whole gain in best loss that came in the last tenth of the steps.
     fn late_gain(&self, steps: usize) -> Option<f64> {
         let (first, last) = (self.best_losses.first()?, self.best_losses.last()?);
-        let tenth = self.best_losses.get(steps - steps / 10)?;
+        let tenth = self.best_losses.get(steps.checked_sub((steps / 10).max(1))?)?;
         let gain = f64::from(last - first);
         let floor = GAIN_FLOOR * (1.0 + f64::from(last.abs()));
         (gain > floor).then(|| f64::from(last - tenth) / gain)

@@ -58,7 +58,7 @@ impl Capgd {
         look(arena, &mut climbers)?;
         let mut review = Review::first(self.steps);
         for step in 0..self.steps {
-            climbers.retain(|c| arena.is_open(c.seat));
+            climbers.retain(|c| arena.can_look(c.seat));
             if climbers.is_empty() {
                 return Ok(());
             }
@@ -110,7 +110,7 @@ impl Attack for Capgd {
 
 /// Loss and slopes at every climber's point; points across the decision are proposed.
 fn look(arena: &mut Arena<'_>, climbers: &mut Vec<Climber>) -> Result<(), ArenaError> {
-    climbers.retain(|c| arena.is_open(c.seat));
+    climbers.retain(|c| arena.can_look(c.seat));
     let seats: Vec<usize> = climbers.iter().map(|c| c.seat).collect();
     if seats.is_empty() {
         return Ok(());

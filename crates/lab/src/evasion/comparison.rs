@@ -6,6 +6,7 @@
 use proofmark_schema::attack::{AttackReport, Comparison, Outcome, Point};
 
 use crate::stats::{Paired, mcnemar};
+use crate::tolerance::SIDES;
 
 /// Why two reports are not compared.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -63,6 +64,9 @@ fn alike(here: &AttackReport, there: &AttackReport) -> Result<(), Unlike> {
         ("the goal", format!("{:?}", here.goal), format!("{:?}", there.goal)),
         ("the classes", here.classes.join(","), there.classes.join(",")),
         ("the suite", suite(here), suite(there)),
+        ("the limit of queries", limit(here), limit(there)),
+        ("the attacks that ran", attacks(here), attacks(there)),
+        ("the tolerance", tolerance(here), tolerance(there)),
         ("the number of rows", rows(here), rows(there)),
     ];
     if let Some((what, here, there)) = texts.into_iter().find(|(_, a, b)| a != b) {
@@ -84,6 +88,23 @@ fn stands(point: &Point, eps: f64) -> bool {
 
 fn suite(report: &AttackReport) -> String {
     format!("{} edition {}", report.suite.id, report.suite.edition)
+}
+
+fn limit(report: &AttackReport) -> String {
+    report.queries_limit.map_or("none".to_owned(), |most| most.to_string())
+}
+
+/// What ran with which settings: another suite in all but name is no common yardstick.
+fn attacks(report: &AttackReport) -> String {
+    let ran = report.attacks.iter().filter(|a| a.skipped.is_none());
+    let each: Vec<String> =
+        ran.map(|a| format!("{} {} ({})", a.id, a.edition, a.settings)).collect();
+    each.join(", ")
+}
+
+/// Two models may decide differently; the tolerance of a regression is part of the question.
+fn tolerance(report: &AttackReport) -> String {
+    if report.classes.iter().eq(SIDES.iter()) { report.decision.clone() } else { String::new() }
 }
 
 fn budgets(report: &AttackReport) -> String {

@@ -126,7 +126,7 @@ fn one_by_one(space: &Space, clean: &[f32], grad: &[f32], eps: f64) -> Vec<f64> 
         if left <= 0.0 || slope(i) == 0.0 || !clean[i].is_finite() {
             continue;
         }
-        let (low, high) = space.limits(i);
+        let (low, high) = space.edges(i, clean[i]);
         let here = f64::from(clean[i]);
         let room = if slope(i) > 0.0 { high - here } else { here - low };
         let length = (room.max(0.0) / space.unit(i)).min(left);

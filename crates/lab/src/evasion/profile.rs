@@ -43,7 +43,10 @@ pub fn of(rows: &Rows<'_>) -> Profile {
     });
     let found_by = rows.attacks.iter().map(|&id| FoundBy {
         attack: id.to_string(),
-        rows: attacked.iter().filter(|p| p.found_by.as_deref() == Some(id)).count() as u64,
+        rows: attacked
+            .iter()
+            .filter(|p| p.outcome == Outcome::Broken && p.found_by.as_deref() == Some(id))
+            .count() as u64,
     });
     let all: Vec<&Point> = rows.points.iter().collect();
     let of_class = |class: usize| all.iter().copied().filter(move |p| p.label == class).collect();
@@ -200,7 +203,7 @@ mod tests {
         assert_eq!(steps, [(0.0, 5), (0.1, 4), (0.3, 3), (0.9, 2)]);
         assert!(profile.curve.iter().all(|p| p.proved.is_none() && p.lower <= p.estimate));
         assert_eq!((profile.found, profile.queries, profile.gradients), (3, 18, 12));
-        assert_eq!(profile.found_by[0], FoundBy { attack: "a".into(), rows: 3 });
+        assert_eq!(profile.found_by[0], FoundBy { attack: "a".into(), rows: 2 });
         assert_eq!(profile.found_by[1].rows, 0);
         // Of four attacked rows, 0.1, 0.3, 0.9 and none: the median lies between 0.3 and 0.9.
         let median = profile.distances.iter().find(|q| q.p == 0.5).unwrap();

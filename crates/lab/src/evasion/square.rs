@@ -56,7 +56,7 @@ impl Square {
             .map(|seat| Searcher::start(arena, seat, &shape, &mut streams[seat], self.queries))
             .collect();
         for query in 0..self.queries {
-            searchers.retain(|s| arena.is_open(s.seat));
+            searchers.retain(|s| arena.can_look(s.seat));
             if searchers.is_empty() {
                 return Ok(());
             }

@@ -215,6 +215,12 @@ impl<'a> Arena<'a> {
         !self.seats[seat].done && self.left(seat) > 0
     }
 
+    /// Whether a seat is open and has a query for a look and one for the judgement of what it may
+    /// see: a crossing on the last query would be lost.
+    pub fn can_look(&self, seat: usize) -> bool {
+        self.is_open(seat) && self.left(seat) > 1
+    }
+
     /// Queries a seat has left; `u64::MAX` without a limit.
     pub fn left(&self, seat: usize) -> u64 {
         let limit = self.case.queries_limit.unwrap_or(u64::MAX);
@@ -408,14 +414,47 @@ impl<'a> Arena<'a> {
             return Err(ArenaError::Access { attack: self.attack.id(), what: "scores" });
         }
         self.admit(seats)?;
-        let rows: Vec<usize> = seats.iter().map(|&s| self.seats[s].row).collect();
-        let scores = self.case.oracle.scores(&rows, x)?;
         let (dims, classes) = (self.dims(), self.classes());
-        for ((&seat, scores), x) in seats.iter().zip(scores.chunks(classes)).zip(x.chunks(dims)) {
+        let (scores, shown) = self.answers(seats, x)?;
+        let each = seats.iter().zip(scores.chunks(classes)).zip(x.chunks(dims)).zip(shown);
+        for (((&seat, scores), x), shown) in each {
             self.seats[seat].queries += 1;
-            self.look(seat, scores, x);
+            if shown {
+                self.look(seat, scores, x);
+            }
         }
         Ok(scores)
+    }
+
+    /// Scores at points as they stand, and which were shown to the target. Who does not hold the
+    /// model gets none at a row that breaks the constraints: a form would refuse it.
+    fn answers(&mut self, seats: &[usize], x: &[f32]) -> Result<(Vec<f32>, Vec<bool>), ArenaError> {
+        let all: Vec<usize> = seats.iter().map(|&s| self.seats[s].row).collect();
+        if self.case.access == Access::WhiteBox || self.case.constraints.is_none() {
+            return Ok((self.case.oracle.scores(&all, x)?, vec![true; seats.len()]));
+        }
+        let (dims, classes) = (self.dims(), self.classes());
+        let valid: Vec<bool> =
+            seats.iter().zip(x.chunks(dims)).map(|(&s, x)| self.valid(s, x)).collect();
+        let (mut rows, mut points) = (Vec::new(), Vec::new());
+        for (at, x) in x.chunks(dims).enumerate().take(seats.len()) {
+            if valid[at] {
+                rows.push(all[at]);
+                points.extend_from_slice(x);
+            } else {
+                self.seats[seats[at]].signs.invalid += 1;
+            }
+        }
+        let told = self.case.oracle.scores(&rows, &points)?;
+        let mut told = told.chunks(classes);
+        let mut scores = Vec::with_capacity(seats.len() * classes);
+        for fine in &valid {
+            match fine.then(|| told.next()).flatten() {
+                Some(own) => scores.extend_from_slice(own),
+                None => scores.extend(std::iter::repeat_n(f32::NAN, classes)),
+            }
+        }
+        Ok((scores, valid))
     }
 
     /// Notes which share of the attack's gain in loss came late (gate 8).
@@ -495,7 +534,11 @@ impl<'a> Arena<'a> {
     fn judge(&mut self, seat: usize, point: &[f32], scores: &[f32]) -> Reply {
         let label = self.seats[seat].label;
         let decided = self.case.decision.decide(scores);
-        self.seats[seat].signs.nan_scores += u64::from(decided.is_none());
+        if decided.is_none() {
+            let clean = self.case.oracle.clean(self.seats[seat].row);
+            let inside = self.case.space.distance(clean, point, self.case.norm) <= self.eps;
+            self.seats[seat].signs.nan_scores += u64::from(inside);
+        }
         let Some(decision) = decided.filter(|_| self.case.criterion.broken(label, decided)) else {
             return Reply::Standing { margin: self.visible_margin(scores, label) };
         };

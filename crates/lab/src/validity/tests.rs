@@ -1,6 +1,6 @@
 //! Every gate fires on a bad toy and stays silent on its good twin.
 
-use proofmark_schema::system::{Norm, OutputKind};
+use proofmark_schema::system::{Access, Norm, OutputKind};
 
 use super::*;
 use crate::decision::Rule;
@@ -272,6 +272,7 @@ struct Stand {
     labels: Vec<usize>,
     norm: Norm,
     budgets: Vec<f64>,
+    access: Access,
 }
 
 impl Stand {
@@ -279,7 +280,8 @@ impl Stand {
         let dims = toy.data[0].len();
         let labels = toy.labels(0);
         let space = toys::space(dims, -1.0, 1.0, deployed);
-        Self { toy, space, labels, norm: Norm::Linf, budgets: budgets.to_vec() }
+        let (norm, budgets) = (Norm::Linf, budgets.to_vec());
+        Self { toy, space, labels, norm, budgets, access: Access::WhiteBox }
     }
 
     fn judge(
@@ -297,7 +299,7 @@ impl Stand {
         gate: fn(&Trial<'_>) -> Result<Finding, HarnessError>,
     ) -> Finding {
         let case = case(&self.toy, &self.space, &self.labels, self.norm);
-        let case = Case { queries_limit, ..case };
+        let case = Case { queries_limit, access: self.access, ..case };
         let suite = Suite::of("t", 1, attacks);
         let rows: Vec<usize> = (0..self.toy.data.len()).collect();
         let records =
@@ -538,11 +540,11 @@ fn gate_13_fires_when_noise_beats_the_gradient() {
     expect(&good.judge(apgd(30), order::examine), CheckState::Ok, "iterative gradients");
     let bad = Stand::new(curved().manner(Manner::Masked), Deployed::Real, &[0.2]);
     expect(&bad.judge(apgd(30), order::examine), CheckState::Warn, "beats iterative");
-    // Eighty coordinates under L1 without gradients: only noise is defined.
+    // Eighty coordinates under L1, decisions only: only noise is defined.
     let wide = toys::linear(toys::rows(20, 80, -1.0, 1.0, false), &[0.1; 80], 0.0);
     let wide = wide.manner(Manner::Blind);
     let mut weak = Stand::new(wide, Deployed::Real, &[0.5]);
-    weak.norm = Norm::L1;
+    (weak.norm, weak.access) = (Norm::L1, Access::Decision);
     let noise = vec![attack("noise", STANDARD).unwrap()];
     expect(&weak.judge(noise, order::examine), CheckState::Warn, "weak attacks");
 }
@@ -573,6 +575,19 @@ fn gate_14_fires_when_a_copy_beats_the_gradient() {
     let wide = toys::linear(toys::rows(12, 300, -1.0, 1.0, false), &[0.1; 300], 0.0);
     let wide = Stand::new(wide, Deployed::Real, &[0.2]);
     expect(&wide.judge(apgd(5), transfer::examine), CheckState::NotExamined, "at most 256");
+}
+
+#[test]
+fn what_is_seen_within_a_limit_is_judged_within_it() {
+    // Whatever the limit, nothing that was seen across the decision is left unjudged.
+    for queries in 1..30 {
+        let stand = Stand::new(curved(), Deployed::Real, &[0.3]);
+        for id in ["square", "apgd-ce"] {
+            let attacks = vec![attack(id, STANDARD).unwrap()];
+            let finding = stand.judge_within(Some(queries), attacks, silent_success::examine);
+            expect(&finding, CheckState::Ok, "judged and kept");
+        }
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn climb(
         climbers.iter_mut().for_each(|c| c.settle_in(arena));
         let interval = ((SHARE_REVIEW * steps as f64) as usize).max(1);
         for step in 0..steps {
-            climbers.retain(|c| arena.is_open(c.seat));
+            climbers.retain(|c| arena.can_look(c.seat));
             if climbers.is_empty() {
                 return Ok(());
             }
@@ -68,7 +68,7 @@ fn look(
     climbers: &mut Vec<Climber>,
     start: bool,
 ) -> Result<(), ArenaError> {
-    climbers.retain(|c| arena.is_open(c.seat));
+    climbers.retain(|c| arena.can_look(c.seat));
     if climbers.is_empty() {
         return Ok(());
     }
@@ -226,7 +226,7 @@ impl Climber {
     fn late_gain(&self) -> Option<f64> {
         let (first, last) = (self.best_losses.first()?, self.best_losses.last()?);
         let steps = self.best_losses.len() - 1;
-        let tenth = self.best_losses.get(steps - steps / 10)?;
+        let tenth = self.best_losses.get(steps.checked_sub((steps / 10).max(1))?)?;
         let gain = f64::from(last - first);
         let floor = GAIN_FLOOR * (1.0 + f64::from(last.abs()));
         (gain > floor).then(|| f64::from(last - tenth) / gain)

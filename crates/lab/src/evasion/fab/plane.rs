@@ -42,7 +42,7 @@ impl Plane {
     /// The plane with these slopes in the box round a clean row.
     pub(super) fn set(&mut self, space: &Space, clean: &[f32], grad: &[f32]) {
         for (i, (&c, &g)) in clean.iter().zip(grad).enumerate() {
-            let (low, high) = space.limits(i);
+            let (low, high) = space.edges(i, c);
             let (c, unit) = (f64::from(c), space.unit(i));
             let slope = f64::from(g) * unit;
             self.units[i] = unit;
