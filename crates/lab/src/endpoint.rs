@@ -150,6 +150,8 @@ pub struct Remote<'a> {
     limits: Limits,
     metered: bool,
     state: Mutex<State>,
+    /// Kept answers to be asked once more before anything new is asked.
+    kept: Mutex<Vec<Answer>>,
 }
 
 #[derive(Default)]
@@ -171,10 +173,15 @@ impl<'a> Remote<'a> {
     ) -> Self {
         let mut state = State { spent, ..State::default() };
         state.spent.kept = kept.len() as u64;
-        state.known.extend(kept.into_iter().map(|a| ((a.row, a.bits), a.scores)));
+        let again = Mutex::new(kept.iter().take(AGAIN).cloned().collect());
+        for answer in kept {
+            // The first answer counts: the one that everything after it was built on.
+            state.known.entry((answer.row, answer.bits)).or_insert(answer.scores);
+        }
         let (transport, ledger) = links;
         let state = Mutex::new(state);
-        Self { sheet, classes, protocol, transport, ledger, limits, metered: true, state }
+        let metered = true;
+        Self { sheet, classes, protocol, transport, ledger, limits, metered, state, kept: again }
     }
 
     /// Lets the checks after an attack ask as well: they cost queries.
@@ -226,6 +233,9 @@ impl<'a> Remote<'a> {
                 }
             }
         }
+        if !fresh.is_empty() {
+            self.verify()?;
+        }
         for some in fresh.chunks(self.batch()) {
             let asks: Vec<(usize, Vec<f32>)> = some.iter().map(|&at| asks[at].clone()).collect();
             let answers = self.ask(&asks)?;
@@ -238,6 +248,35 @@ impl<'a> Remote<'a> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let each = keys.iter().map(|key| state.known.get(key).cloned());
         each.collect::<Option<_>>().ok_or_else(|| failed("an answer was lost".into()))
+    }
+
+    /// Before the first new question of a run that goes on: some kept answers are asked once more.
+    /// Another model behind the URL would make one report of two.
+    fn verify(&self) -> Result<(), OracleError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = std::mem::take(&mut *kept);
+        for some in kept.chunks(self.batch()) {
+            let asks: Vec<(usize, Vec<f32>)> = some
+                .iter()
+                .map(|a| (a.row, a.bits.iter().map(|b| f32::from_bits(*b)).collect()))
+                .collect();
+            for (now, before) in self.ask(&asks)?.iter().zip(some) {
+                let alike = now.scores.len() == before.scores.len()
+                    && now
+                        .scores
+                        .iter()
+                        .zip(&before.scores)
+                        .all(|(a, b)| a.to_bits() == b.to_bits());
+                if !alike {
+                    return Err(failed(format!(
+                        "row {} is answered otherwise than in the run that is to go on: another \
+                         model, or answers by chance",
+                        now.row
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// One request, tried again while there is no answer.
@@ -265,7 +304,7 @@ impl<'a> Remote<'a> {
                     return Err(failed(format!("the endpoint refuses the request: {said}")));
                 }
                 Err(Silence::Stopped) => {
-                    self.note(Fate::Lost(asks.len()))?;
+                    self.note(Fate::Refused(asks.len()))?;
                     return Err(failed(STOPPED.into()));
                 }
                 Err(Silence::NotSent(reason)) => {
@@ -396,6 +435,8 @@ pub const STOPPED: &str = "stopped on request";
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Characters of a refusal that are shown.
 const SAID_MAX: usize = 300;
+/// Kept answers that are asked once more.
+const AGAIN: usize = 8;
 /// Answers held: about a gigabyte at twenty coordinates.
 const ANSWERS_MAX: usize = 4_000_000;
 

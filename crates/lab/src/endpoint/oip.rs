@@ -130,17 +130,21 @@ impl Protocol for OipMap {
     fn answers(&self, body: &[u8], rows: usize) -> Result<Vec<f32>, String> {
         let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let outputs = body.get("outputs").and_then(Value::as_array).ok_or("no `outputs`")?;
+        let kind =
+            |o: &Value| o.get("datatype").and_then(Value::as_str).unwrap_or_default().to_owned();
         let named = |o: &&Value| match &self.output {
             Some(name) => o.get("name").and_then(Value::as_str) == Some(name),
-            None => {
-                (o.get("datatype").and_then(Value::as_str) == Some("BYTES"))
-                    == (self.reads == Reads::Label)
-            }
+            // Whole numbers are labels, and no scores.
+            None => kind(o).starts_with("FP") == (self.reads != Reads::Label),
         };
-        let output = outputs.iter().find(named).ok_or_else(|| match &self.output {
+        let mut fitting = outputs.iter().filter(named);
+        let output = fitting.next().ok_or_else(|| match &self.output {
             Some(name) => format!("no output `{name}`"),
-            None => "no output of the kind that is read; name one".to_owned(),
+            None => "no output of the kind that is read; name one with `--output`".to_owned(),
         })?;
+        if fitting.next().is_some() {
+            return Err("several outputs could be meant; name one with `--output`".to_owned());
+        }
         let data = output.get("data").and_then(Value::as_array);
         let mut flat = Vec::new();
         data.ok_or("an output without `data` as JSON")?.iter().for_each(|v| flatten(v, &mut flat));

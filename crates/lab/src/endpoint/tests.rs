@@ -101,8 +101,9 @@ fn nothing_is_asked_twice_and_a_resumed_run_asks_only_what_is_new() {
     let again = Remote::new(sheet(&values), 2, &map, links(), LIMITS, kept, spent);
     assert_eq!(again.scores(&[0, 1, 0, 2], &[0.0, 1.0, 0.0, 0.25]).unwrap(), first);
     again.scores(&[3], &[3.0]).unwrap();
-    assert_eq!(server.worked.load(Ordering::Relaxed), 4);
-    assert_eq!((again.spent().answered, again.spent().kept), (4, 3));
+    // The three kept answers were asked once more before the new one: is it still the same model?
+    assert_eq!(server.worked.load(Ordering::Relaxed), 7);
+    assert_eq!((again.spent().answered, again.spent().kept), (7, 3));
 }
 
 #[test]
@@ -259,6 +260,11 @@ fn templates_hold_rows_as_objects_or_lists_and_broken_ones_are_refused() {
     assert!(JsonMap::new("{{rows}}", "/*/a/*", Reads::Numbers, words()).is_err());
 }
 
+fn answer_of(name: &str, datatype: &str, data: Value) -> Vec<u8> {
+    let output = json!({ "name": name, "datatype": datatype, "shape": [2], "data": data });
+    json!({ "outputs": [output] }).to_string().into_bytes()
+}
+
 #[test]
 fn the_inference_protocol_fills_tensors_after_the_metadata() {
     let metadata = json!({ "name": "m", "inputs": [
@@ -282,6 +288,13 @@ fn the_inference_protocol_fills_tensors_after_the_metadata() {
     ]});
     let answer = answer.to_string().into_bytes();
     assert_eq!(map.answers(&answer, 2).unwrap(), [0.75, 0.25, 0.5, 0.5]);
+    // Whole numbers are labels: never probabilities, and two tensors of floats are not guessed.
+    let whole = answer_of("label", "INT64", json!([0, 1]));
+    assert!(map.answers(&whole, 2).unwrap_err().contains("name one"));
+    let mut both: Value = serde_json::from_slice(&answer).unwrap();
+    let again = both["outputs"][1].clone();
+    both["outputs"].as_array_mut().unwrap().push(again);
+    assert!(map.answers(both.to_string().as_bytes(), 2).unwrap_err().contains("name one"));
     let label = OipMap::new(&metadata, &columns, Some("decision"), Reads::Label, words()).unwrap();
     assert_eq!(label.answers(&answer, 2).unwrap(), [1.0, 0.0, 0.0, 1.0]);
     assert!(label.answers(&answer, 3).is_err());

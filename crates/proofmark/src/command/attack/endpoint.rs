@@ -117,7 +117,8 @@ fn positive(text: &str) -> Result<f64, String> {
 pub fn run(args: &Args, url: &str, global: Global) -> Outcome<ExitCode> {
     let asked = Asked::new(args, Wants::Budgets)?;
     let wire = Wire::open(url, &args.endpoint)?;
-    let (protocol, columns) = match args.endpoint.protocol {
+    refuse(args)?;
+    let (metadata, columns) = match args.endpoint.protocol {
         Some(ProtocolName::Json) => (None, Vec::new()),
         Some(ProtocolName::Oip) => {
             let metadata = wire.metadata()?;
@@ -130,8 +131,9 @@ pub fn run(args: &Args, url: &str, global: Global) -> Outcome<ExitCode> {
     for note in &bound.notes {
         output::note(global.quiet, note);
     }
-    let (protocol, access, kind) = spoken(args, protocol.as_deref(), &bound)?;
-    let journal = Journal::open(args.endpoint.state.as_deref(), &key(&asked, url, &bound)?)?;
+    let (protocol, access, kind) = spoken(args, metadata.as_deref(), &bound)?;
+    let key = key(&asked, url, &bound, metadata.as_deref())?;
+    let journal = Journal::open(args.endpoint.state.as_deref(), &key)?;
     if let Some(note) = journal.note() {
         output::note(global.quiet, &note);
     }
@@ -149,6 +151,16 @@ pub fn run(args: &Args, url: &str, global: Global) -> Outcome<ExitCode> {
     let attack = Attack { asked: &asked, url, bound: &bound, journal: &journal, access, kind };
     let assessed = attack.assessed(&remote, global).map_err(|e| attack.stopped(e, &remote))?;
     attack.report(&assessed, &remote, global)
+}
+
+/// What this mode would leave undone is refused instead.
+fn refuse(args: &Args) -> Outcome<()> {
+    let flags = [
+        ("--witnesses", args.witnesses.is_some()),
+        ("--report", args.report.is_some()),
+        ("--compare", args.compare.is_some()),
+    ];
+    super::unheard("--endpoint", &flags)
 }
 
 /// The protocol, what the attacker sees and what its scores are.
@@ -190,15 +202,8 @@ fn spoken(
             Box::new(map.or_fail("protocol", "name the columns of the request with `--columns`")?)
         }
         None => {
-            let template = end
-                .template
-                .as_deref()
-                .ok_or_else(|| lacking("--template", "'{\"rows\": {{rows}}}'"))?;
-            let template = match template.strip_prefix('@') {
-                Some(path) => std::fs::read_to_string(path)
-                    .or_fail("template", "name a readable file after `@`")?,
-                None => template.to_owned(),
-            };
+            let template =
+                template(args)?.ok_or_else(|| lacking("--template", "'{\"rows\": {{rows}}}'"))?;
             let pointer = end.label_at.as_deref().or(end.scores_at.as_deref());
             let pointer = pointer.ok_or_else(|| lacking("--scores-at", "/results/*/scores"))?;
             let map = JsonMap::new(&template, pointer, reads, words);
@@ -208,11 +213,21 @@ fn spoken(
     Ok((protocol, access, kind))
 }
 
+/// The text of the template, read where `@` names a file.
+fn template(args: &Args) -> Outcome<Option<String>> {
+    let Some(said) = args.endpoint.template.as_deref() else { return Ok(None) };
+    let Some(path) = said.strip_prefix('@') else { return Ok(Some(said.to_owned())) };
+    let bytes = assets::read_limited(std::path::Path::new(path), TEMPLATE_MAX)?;
+    let words = || Failure::new("template", format!("`{path}` is not UTF-8"), "save it as UTF-8");
+    String::from_utf8(bytes).map(Some).map_err(|_| words())
+}
+
 /// What must be the same for a journal to be taken up.
-fn key(asked: &Asked<'_>, url: &str, bound: &Bound) -> Outcome<String> {
+fn key(asked: &Asked<'_>, url: &str, bound: &Bound, metadata: Option<&[u8]>) -> Outcome<String> {
     let end = &asked.endpoint;
     let all = json!({
-        "url": url, "protocol": format!("{:?}", end.protocol), "template": end.template,
+        "url": url, "protocol": format!("{:?}", end.protocol), "template": template(asked)?,
+        "metadata": metadata.map(assets::sha256),
         "scores": end.scores_at, "label": end.label_at, "words": end.endpoint_classes,
         "abstain": end.abstain, "output": asked.output, "kind": format!("{:?}", asked.output_kind),
         "data": bound.digest, "columns": bound.sheet.columns(), "free": bound.free,
@@ -485,3 +500,5 @@ const STEADY: &str = "gate-02-determinism";
 const AGAIN: usize = 8;
 /// Confidence of two-sided intervals.
 const CONFIDENCE: f64 = 0.95;
+/// Templates are short.
+const TEMPLATE_MAX: u64 = 1 << 20;

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use proofmark_evidence::durable::{self, OsFs};
+use proofmark_evidence::durable::{self, OsFs, WriterLock};
 use proofmark_lab::endpoint::{Answer, Fate, Ledger, Spent};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ pub struct Journal {
     unsteady: Option<Vec<usize>>,
     /// Whether a request is under way: its retries are told apart.
     again: Mutex<bool>,
+    /// Two runs on one journal would spend its total twice.
+    _lock: Option<WriterLock>,
 }
 
 /// First line.
@@ -56,8 +58,12 @@ impl Journal {
             spent: Spent::default(),
             unsteady: None,
             again: Mutex::new(false),
+            _lock: None,
         };
         let Some(path) = path else { return Ok(journal) };
+        let lock = WriterLock::acquire(&beside(path));
+        journal._lock =
+            Some(lock.or_fail("state", "another run goes on with it: wait, or name another file")?);
         let head = Head { format: FORMAT.into(), key: key.into() };
         if !path.exists() {
             rewrite(path, &head, &[])?;
@@ -80,7 +86,14 @@ impl Journal {
                 return Err(Failure::new("state", words, help));
             }
         }
-        let (lines, torn) = lines(rest.get(1..).unwrap_or_default());
+        let (lines, torn) = lines(rest.get(1..).unwrap_or_default()).map_err(|line| {
+            let words = format!("line {line} of `{}` does not read", path.display());
+            Failure::new(
+                "state",
+                words,
+                "answers behind it would be lost: mend it, or name another file",
+            )
+        })?;
         let pending = journal.replay(&lines);
         let mut whole = lines;
         if pending > 0 {
@@ -127,6 +140,7 @@ impl Journal {
         for line in lines {
             match line {
                 Line::Sending { rows, again } => {
+                    self.spent.lost += pending as u64;
                     pending = *rows;
                     self.spent.requests += 1;
                     self.spent.retries += u64::from(*again);
@@ -192,19 +206,55 @@ fn rewrite(path: &Path, head: &Head, lines: &[Line]) -> Outcome<()> {
     durable::write(&OsFs, path, text.as_bytes()).or_fail("state", "name a file that can be made")
 }
 
-/// Whole lines that read, and whether there was more behind them.
-fn lines(bytes: &[u8]) -> (Vec<Line>, bool) {
+/// The whole lines, and whether a torn one was behind them; the number of one that does not read.
+fn lines(bytes: &[u8]) -> Result<(Vec<Line>, bool), usize> {
     let mut lines = Vec::new();
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        let whole = line.strip_suffix(b"\n").and_then(|l| serde_json::from_slice(l).ok());
-        match whole {
-            Some(line) => lines.push(line),
-            None => return (lines, true),
-        }
+    for (at, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
+        let Some(whole) = line.strip_suffix(b"\n") else { return Ok((lines, true)) };
+        // the first line of the file is its head
+        lines.push(serde_json::from_slice(whole).map_err(|_| at + 2)?);
     }
-    (lines, false)
+    Ok((lines, false))
+}
+
+/// The lock file of a journal.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    name.into()
 }
 
 const FORMAT: &str = "proofmark.endpoint/1";
 /// Four million answers of a few coordinates.
 const BYTES_MAX: u64 = 2 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_end_is_dropped_a_damaged_middle_and_a_second_run_are_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("j");
+        let first = Journal::open(Some(&path), "k").expect("begun");
+        assert!(Journal::open(Some(&path), "k").is_err(), "another run holds it");
+        let answer = Answer { row: 3, bits: vec![1], scores: vec![0.5] };
+        for _ in 0..2 {
+            first.sending(1).expect("noted");
+            first.became(&Fate::Answered(std::slice::from_ref(&answer))).expect("noted");
+        }
+        drop(first);
+        let whole = std::fs::read(&path).expect("journal");
+        std::fs::write(&path, &whole[..whole.len() - 3]).expect("tear");
+        let torn = Journal::open(Some(&path), "k").expect("taken up");
+        assert_eq!((torn.spent().answered, torn.spent().lost), (1, 1));
+        drop(torn);
+        let mut damaged = whole;
+        let at = damaged.iter().position(|b| *b == b'\n').expect("head") + 3;
+        damaged[at] = b'?';
+        std::fs::write(&path, &damaged).expect("damage");
+        let refused = Journal::open(Some(&path), "k").err().expect("refused");
+        assert!(refused.message.contains("line 2"), "{}", refused.message);
+        assert_eq!(std::fs::read(&path).expect("journal"), damaged, "nothing was dropped");
+    }
+}

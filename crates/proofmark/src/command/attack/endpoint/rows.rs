@@ -146,7 +146,11 @@ fn sent<'t>(
     };
     of(&asked.label)?;
     for name in &asked.mutable {
-        of(name)?;
+        let column = of(name)?;
+        if !matches!(column.kind, FeatureKind::Number | FeatureKind::Integer) {
+            let words = format!("`{name}` is no number: nothing moves it");
+            return Err(Failure::new("column", words, "leave it out of `--mutable`"));
+        }
     }
     if !asked.columns.is_empty() {
         return asked.columns.iter().map(of).collect();

@@ -47,7 +47,9 @@ impl Wire {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .build();
-        let every = args.rate.map_or(Duration::ZERO, |r| Duration::from_secs_f64(1.0 / r));
+        let every = args
+            .rate
+            .map_or(Duration::ZERO, |r| Duration::from_secs_f64((1.0 / r).min(PATIENCE_MAX)));
         let (url, next) = (url.to_owned(), Mutex::new(None));
         Ok(Self { agent: config.into(), url, headers, every, next })
     }
@@ -71,6 +73,20 @@ impl Wire {
         Ok(body)
     }
 
+    /// A text without the values of the headers, nor what follows their scheme.
+    fn without_secrets(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (_, value) in &self.headers {
+            let token = value.split_whitespace().last().unwrap_or_default();
+            for secret in [value.as_str(), token] {
+                if !secret.is_empty() {
+                    text = text.replace(secret, "***");
+                }
+            }
+        }
+        text
+    }
+
     /// Waits for its turn.
     fn turn(&self) -> Result<(), Silence> {
         let due = {
@@ -91,11 +107,16 @@ impl Transport for Wire {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let mut reply = request.send(body).map_err(silence)?;
+        let mut reply =
+            request.send(body).map_err(|e| silence(e, |text| self.without_secrets(text)))?;
         let status = reply.status().as_u16();
         let seconds = reply.headers().get("retry-after").and_then(|v| v.to_str().ok());
         let retry_after = seconds.and_then(|s| s.trim().parse().ok()).map(Duration::from_secs);
-        let body = body_of(&mut reply).map_err(|e| Silence::Lost(e.to_string()))?;
+        let mut body = body_of(&mut reply).map_err(|e| Silence::Lost(e.to_string()))?;
+        if status != 200 {
+            // Some services repeat the key that they refuse.
+            body = self.without_secrets(&String::from_utf8_lossy(&body)).into_bytes();
+        }
         Ok(Reply { status, body, retry_after })
     }
 
@@ -122,10 +143,17 @@ fn body_of(reply: &mut ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, ureq
 }
 
 /// Whether the request can have been worked on: only where no connection was made it cannot.
-fn silence(error: ureq::Error) -> Silence {
-    let words = error.to_string();
+fn silence(error: ureq::Error, told: impl Fn(&str) -> String) -> Silence {
+    use ureq::Timeout::{Connect, Resolve};
+    let words = told(&error.to_string());
     match error {
-        ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => Silence::NotSent(words),
+        ureq::Error::ConnectionFailed
+        | ureq::Error::HostNotFound
+        | ureq::Error::Http(_)
+        | ureq::Error::BadUri(_)
+        | ureq::Error::Tls(_)
+        | ureq::Error::Rustls(_)
+        | ureq::Error::Timeout(Connect | Resolve) => Silence::NotSent(words),
         ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
             Silence::NotSent(words)
         }
@@ -147,8 +175,9 @@ fn wait(time: Duration) -> Result<(), Silence> {
     }
 }
 
-/// Largest body of an answer: a batch of scores is far smaller.
-const ANSWER_MAX: u64 = 64 << 20;
+/// Largest body of an answer: a batch of scores is far smaller, and text takes many times its
+/// length once it is parsed.
+const ANSWER_MAX: u64 = 8 << 20;
 /// Longest that an answer is waited for, in seconds.
 const PATIENCE_MAX: f64 = 3600.0;
 /// A stop is noticed within this.
