@@ -137,7 +137,9 @@ impl<'a> LabRunner<'a> {
         let model = loader::held_model(self.project, asset).map_err(failed)?;
         let (project, settings) = (self.project, self.settings);
         let model = model.as_ref();
-        let scene = faults::Scene { project, settings, subject, model, fault, probe: &probe.id };
+        // Not the model: the same rows are hit the same way under every one.
+        let key = format!("{}/fault/{name}", probe.data);
+        let scene = faults::Scene { project, settings, subject, model, fault, probe: &key };
         faults::probe(&scene, probe, &self.ctx(plan.seed))
     }
 
@@ -167,7 +169,7 @@ impl<'a> LabRunner<'a> {
                 let found =
                     proofs::prove(self.project, subject, case, eps, effort, bars, self.cancel);
                 let mut found = found.map_err(failed)?;
-                let suite = found.suite(case).map_err(refused)?;
+                let suite = found.suite(case, None).map_err(refused)?;
                 Ok((Some(Proofs::Network(found)), suite))
             }
             name => Ok((None, Suite::named(name, case, None).map_err(refused)?)),
@@ -308,10 +310,7 @@ enum Proofs {
 impl Proofs {
     fn bound(&self, records: &mut [RowRecord]) -> Outcome<()> {
         match self {
-            Self::Trees(found) => {
-                found.bound(records);
-                Ok(())
-            }
+            Self::Trees(found) => found.bound(records),
             Self::Network(found) => found.bound(records),
         }
     }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measurement::{AssetDigest, EngineUse};
+use crate::measurement::{AssetDigest, EngineUse, Validity};
 
 /// The format tag.
 pub const FORMAT: &str = "proofmark.faults/1";
@@ -53,6 +53,9 @@ pub struct FaultReport {
     /// The availability probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub availability: Option<Availability>,
+    /// Checks of the set-up, where the report stands alone; `assess` keeps them beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validity: Vec<Validity>,
     /// Remarks for people.
     #[serde(default)]
     pub notes: Vec<String>,

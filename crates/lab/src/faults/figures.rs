@@ -117,6 +117,7 @@ impl Sheet<'_> {
             corruption_error: None,
             bits: Vec::new(),
             availability: None,
+            validity: Vec::new(),
             notes: Vec::new(),
         }
     }

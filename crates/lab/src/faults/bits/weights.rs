@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use proofmark_engine::graph::{Attribute, Graph, ML, TREES};
+use proofmark_engine::graph::{Attribute, Graph, ML, Node, TREES};
 use proofmark_engine::trees::{Ensemble, Test};
 use proofmark_engine::value::Value;
 
@@ -22,10 +22,13 @@ pub(super) struct Site {
 
 enum Where {
     Constant(String),
-    Attribute(usize, String),
+    Attribute(usize, String, Picks),
     Leaves(usize),
     Thresholds(usize),
 }
+
+/// Which numbers of a list are read; `None`: all.
+type Picks = Option<Vec<usize>>;
 
 impl Site {
     pub(super) fn bits(&self) -> u64 {
@@ -46,8 +49,14 @@ pub(super) fn sites(graph: &Graph) -> Vec<Site> {
         let label = if node.name.is_empty() { &node.op } else { &node.name };
         for (name, attribute) in &node.attributes {
             let layer = format!("{label}.{name}");
+            let mut picks = None;
             let numbers = match attribute {
-                Attribute::Floats(values) if node.domain == ML => values.len(),
+                // Statistics of the training, which no engine reads.
+                Attribute::Floats(_) if name.starts_with("nodes_hitrates") => continue,
+                Attribute::Floats(values) if node.domain == ML => {
+                    picks = thresholds_of(node, name);
+                    picks.as_ref().map_or(values.len(), Vec::len)
+                }
                 Attribute::Tensor(Value::F32(tensor)) => tensor.len(),
                 Attribute::Trees(trees) => {
                     let (leaves, thresholds) = counts(trees);
@@ -62,12 +71,19 @@ pub(super) fn sites(graph: &Graph) -> Vec<Site> {
                 }
                 _ => continue,
             };
-            let place = Where::Attribute(at, name.clone());
+            let place = Where::Attribute(at, name.clone(), picks);
             sites.push(Site { place, layer, numbers: numbers as u64 });
         }
     }
     sites.retain(|site| site.numbers > 0);
     sites
+}
+
+/// Of the values of a tree operator's nodes, those that are asked: a leaf holds one too, unread.
+fn thresholds_of(node: &Node, name: &str) -> Picks {
+    let Some(Attribute::Texts(modes)) = node.attributes.get("nodes_modes") else { return None };
+    (name == "nodes_values")
+        .then(|| modes.iter().enumerate().filter(|(_, m)| *m != "LEAF").map(|(at, _)| at).collect())
 }
 
 /// One injection.
@@ -118,11 +134,19 @@ fn flip(graph: &mut Graph, site: &Site, number: usize, bit: u32) {
                 flip_at(tensor.data_mut(), number, bit);
             }
         }
-        Where::Attribute(node, name) => match graph.nodes[*node].attributes.get_mut(name) {
-            Some(Attribute::Floats(values)) => flip_at(values, number, bit),
-            Some(Attribute::Tensor(Value::F32(tensor))) => flip_at(tensor.data_mut(), number, bit),
-            _ => {}
-        },
+        Where::Attribute(node, name, picks) => {
+            let number = match picks {
+                Some(picks) => picks.get(number).copied().unwrap_or(usize::MAX),
+                None => number,
+            };
+            match graph.nodes[*node].attributes.get_mut(name) {
+                Some(Attribute::Floats(values)) => flip_at(values, number, bit),
+                Some(Attribute::Tensor(Value::F32(tensor))) => {
+                    flip_at(tensor.data_mut(), number, bit);
+                }
+                _ => {}
+            }
+        }
         Where::Leaves(node) | Where::Thresholds(node) => {
             let thresholds = matches!(site.place, Where::Thresholds(_));
             if let Some(Attribute::Trees(trees)) = graph.nodes[*node].attributes.get_mut(TREES) {

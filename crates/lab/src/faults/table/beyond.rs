@@ -2,7 +2,7 @@
 //!
 //! Owns the distances. A range check is there to catch these; what it lets through is told.
 
-use proofmark_schema::system::Feature;
+use proofmark_schema::system::{Feature, FeatureKind};
 
 use super::{Cell, Spot, TableFault, is_number, stored};
 use crate::faults::Level;
@@ -29,8 +29,13 @@ impl TableFault for Beyond {
     }
     fn cell(&self, spot: &Spot<'_>, stream: &mut Stream) -> Option<Cell> {
         let [lowest, highest] = spot.range;
-        // At least one step of a whole number, so that it lies outside after rounding.
-        let away = (spot.strength * (highest - lowest)).max(1.0);
+        let away = match spot.feature.kind {
+            // At least one step of a whole number, so that it lies outside after rounding.
+            FeatureKind::Integer => (spot.strength * (highest - lowest)).max(1.0),
+            // A column that never varies has no range of its own.
+            _ if highest <= lowest => spot.strength * lowest.abs().max(1.0),
+            _ => spot.strength * (highest - lowest),
+        };
         let value = if stream.sign() < 0.0 { lowest - away } else { highest + away };
         Some(Cell::Number(stored(spot.feature, value)))
     }

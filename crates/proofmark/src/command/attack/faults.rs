@@ -15,6 +15,7 @@ use proofmark_lab::faults::{edition_of, table};
 use proofmark_schema::faults::{
     BitFaults, BitLevel, BitPart, FaultReport, Member, Ranged, SeverityFigures,
 };
+use proofmark_schema::measurement::CheckState;
 use proofmark_schema::system::{Fault, SEVERITY_MAX};
 
 use super::asked::Asked;
@@ -107,6 +108,7 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     report.fault.clone_from(&args.suite);
     report.kind.clone_from(&args.suite);
     report.notes.extend(skipped.into_iter().map(|s| format!("left out: {s}")));
+    report.validity.clone_from(&subject.setup);
     if let Some(path) = &args.faults.plot {
         arrays::write_file(path, plot(&report).as_bytes())?;
     }
@@ -115,7 +117,8 @@ pub fn run(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     } else {
         output::data(&text(&report));
     }
-    Ok(ExitCode::SUCCESS)
+    let refused = report.validity.iter().any(|c| c.state == CheckState::Refuse);
+    Ok(if refused { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
 fn kinds(suite: &str) -> Vec<String> {
@@ -218,6 +221,10 @@ fn text(report: &FaultReport) -> String {
             grid.row(vec![family.clone(), format!("{ratio:.2}")]);
         }
         text.push_str(&grid.render());
+    }
+    for check in report.validity.iter().filter(|c| c.state != CheckState::Ok) {
+        let line = format!("{}: {} {}", check.check, check.reason, check.fix);
+        text.push_str(&wrap(&line, WIDTH, "  "));
     }
     for note in &report.notes {
         text.push_str(&wrap(note, WIDTH, "  "));

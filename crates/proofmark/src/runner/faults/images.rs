@@ -43,6 +43,9 @@ pub fn members<'a>(
         Failure::new("fault", message, "declare `bounds`, e.g. [0, 255]")
     })?;
     let [_, height, width] = images.shape;
+    if height < 2 || width < 2 {
+        return Err(unfit(kind, "rows of values that are no pictures"));
+    }
     notes.push(format!(
         "corruptions with the parameters of {}, for images of {height} x {width} pixels; drawn \
          here, not the published files",

@@ -114,7 +114,7 @@ fn on_tables<'a>(
         ("every number at its lowest value", Change::Lowest),
         ("every number at its highest value", Change::Highest),
         ("every number a denormal", Change::Denormal),
-        ("every value missing", Change::Missing),
+        ("every value missing that can be", Change::Missing),
         ("every category its last value", Change::LastValue),
         ("every text very long", Change::LongText),
     ];
@@ -132,8 +132,13 @@ fn on_tables<'a>(
                 {
                     n.fill(DENORMAL);
                 }
-                (Cells::Numbers(n), Change::Missing, _) => n.fill(f64::NAN),
-                (Cells::Texts(t), Change::Missing, _) => t.fill(None),
+                // Only where a value is missing in these rows: elsewhere it is no valid input.
+                (Cells::Numbers(n), Change::Missing, _) if n.iter().any(|v| v.is_nan()) => {
+                    n.fill(f64::NAN);
+                }
+                (Cells::Texts(t), Change::Missing, _) if t.iter().any(Option::is_none) => {
+                    t.fill(None);
+                }
                 (Cells::Texts(t), Change::LastValue, _) => {
                     if let Some(last) = feature.values.last() {
                         t.fill(Some(last.clone()));
