@@ -17,7 +17,7 @@ use proofmark_lab::harness::{Case, RowRecord};
 use proofmark_lab::stats;
 use proofmark_lab::tolerance::SHIFT_ROWS;
 use proofmark_schema::attack::Outcome as RowOutcome;
-use proofmark_schema::measurement::CheckState;
+use proofmark_schema::measurement::{AssetDigest, CheckState};
 
 use super::Global;
 use super::model::EngineName;
@@ -28,7 +28,7 @@ use crate::output::human::{Grid, percent, wrap};
 use crate::progress::Bars;
 use crate::runner::{self, Settings};
 use crate::subject::{Subject, Subjects};
-use crate::{arrays, interrupt, output};
+use crate::{arrays, assets, interrupt, output};
 use asked::{Asked, Wants};
 
 mod asked;
@@ -253,9 +253,7 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         constraints::refuse(&args.constraint, &args.suite)?;
         return endpoint::run(args, url, global);
     }
-    if faults::is_suite(&args.suite) || args.suite == smoothing::SUITE {
-        constraints::refuse(&args.constraint, &args.suite)?;
-    }
+    heard(args)?;
     if faults::is_suite(&args.suite) {
         return faults::run(&Asked::new(args, Wants::Rows)?, global);
     }
@@ -269,6 +267,45 @@ pub fn run(args: &Args, global: Global) -> Outcome<ExitCode> {
         return property::run(args, path, global);
     }
     attacked(&Asked::new(args, Wants::Budgets)?, global)
+}
+
+/// What the attacker may move and must keep to, as a digest: reports with others are not compared.
+fn attacker(args: &Asked<'_>, subject: &Subject) -> Outcome<AssetDigest> {
+    let rules = args.constraint.constraints.as_deref();
+    let rules = rules.map(|path| assets::read_limited(path, constraints::BYTES_MAX)).transpose()?;
+    let all = serde_json::json!({
+        "moves": subject.target.coordinates(),
+        "constraints": rules.map(|bytes| assets::sha256(&bytes)),
+        "cost_limit": args.constraint.cost_limit,
+    });
+    Ok(AssetDigest { name: "attacker".into(), sha256: assets::sha256(all.to_string().as_bytes()) })
+}
+
+/// Flags that a mode of its own does not know.
+fn heard(args: &Args) -> Outcome<()> {
+    let (exact, property) = (args.suite == exact::SUITE, args.property.property.is_some());
+    let alone = faults::is_suite(&args.suite) || args.suite == smoothing::SUITE || property;
+    if !exact && !alone {
+        return Ok(());
+    }
+    let mode = if property { "`--property`".into() } else { format!("`--suite {}`", args.suite) };
+    if alone {
+        constraints::refuse(&args.constraint, &args.suite)?;
+    }
+    let flags = [
+        ("--min-robust", args.min_robust.is_some()),
+        ("--report", args.report.is_some()),
+        ("--compare", args.compare.is_some()),
+        ("--witnesses", args.witnesses.is_some() && alone),
+    ];
+    unheard(&mode, &flags)
+}
+
+/// Flags that a mode would silently leave undone are refused.
+fn unheard(mode: &str, flags: &[(&str, bool)]) -> Outcome<()> {
+    let Some((flag, _)) = flags.iter().find(|(_, given)| *given) else { return Ok(()) };
+    let words = format!("`{flag}` does nothing with {mode}");
+    Err(Failure::new("arguments", words, "leave it out"))
 }
 
 /// A suite of attacks within budgets.
@@ -296,12 +333,12 @@ fn attacked(args: &Asked<'_>, global: Global) -> Outcome<ExitCode> {
     let numbers = case.numbers();
     let case = case.borrow();
     let bars = Bars::new(global.quiet);
-    let proved = proved::search(args, &project, settings, &subject, &case, &bars)?;
-    let (proved, suite) = match proved {
+    let (proved, suite) = match proved::search(args, &project, settings, &subject, &case, &bars)? {
         Some((proved, suite)) => (Some(proved), suite),
         None => (None, suite(args, &case)?),
     };
-    let facts = subject.facts(args.seed);
+    let mut facts = subject.facts(args.seed);
+    facts.assets.push(attacker(args, &subject)?);
     let request = Request {
         numbers,
         facts: &facts,
@@ -403,7 +440,7 @@ fn as_text(assessed: &Assessment) -> String {
     text.push_str(&shifts.unwrap_or_default());
     text.push_str(&compare::as_text(&report.comparisons));
     let mut found: std::collections::BTreeMap<&str, usize> = Default::default();
-    for point in &report.points {
+    for point in report.points.iter().filter(|p| p.outcome == RowOutcome::Broken) {
         if let Some(by) = &point.found_by {
             *found.entry(by).or_default() += 1;
         }

@@ -70,6 +70,10 @@ pub fn apply(args: &ConstraintArgs, system: &mut System, notes: &mut Vec<String>
         })?;
         system.constraints = system::parse_constraints(&text, &mut system.features)
             .map_err(|problems| project::refused(path, &text, &problems, &REFUSED))?;
+        if let Some(unread) = system.features.iter().find(|f| f.mutable && !f.input) {
+            let words = format!("`{}` is mutable, and the model does not read it", unread.name);
+            return Err(Failure::new("constraints", words, "remove `mutable = true`"));
+        }
         notes.push(said(system));
     }
     let costs = system.features.iter().any(|f| f.mutable && f.cost.is_some());
@@ -219,4 +223,4 @@ const REFUSED: Refused = Refused {
 };
 
 /// Written by hand; more than this is a wrong file.
-const BYTES_MAX: u64 = 4 << 20;
+pub const BYTES_MAX: u64 = 4 << 20;

@@ -323,6 +323,11 @@ fn columns(
             }
         })
         .collect();
+    let still = |name: &&String| !features.iter().any(|f| f.name == **name && f.mutable);
+    if let Some(name) = args.mutable.iter().find(still) {
+        let words = format!("`{name}` is no number that the model reads: nothing moves it");
+        return Err(Failure::new("column", words, "leave it out of `--mutable`"));
+    }
     let moved: Vec<String> = features
         .iter()
         .filter(|f| f.mutable)
