@@ -21,6 +21,8 @@ fuzz_target!(|data: &[u8]| {
     let columns = ["a".to_owned()];
     // The metadata are an answer of the endpoint too.
     let _ = OipMap::new(body, &columns, None, reads, words.clone());
+    let _ = OipMap::images(body, &[1, 2, 3], None, reads, words.clone());
+    let _ = OipMap::image_axes(body);
     let json = JsonMap::new("{{rows}}", pointer, reads, words.clone());
     let oip = OipMap::new(METADATA, &columns, None, reads, words);
     let protocols: [Option<Box<dyn Protocol>>; 2] =

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::oracle::{Loss, LossGrad, Oracle, OracleError};
+use sha2::{Digest as _, Sha256};
+
+use crate::oracle::{Loss, LossGrad, Oracle, OracleError, Picture};
 
 pub mod json;
 pub mod oip;
@@ -85,7 +87,7 @@ pub enum Fate<'a> {
 pub struct Answer {
     /// Data row.
     pub row: usize,
-    /// Bits of the coordinates asked.
+    /// Bits of the coordinates asked; of long rows, their SHA-256.
     pub bits: Vec<u32>,
     /// Scores, one per class; NaN where the endpoint gave no decision.
     pub scores: Vec<f32>,
@@ -150,7 +152,7 @@ pub struct Remote<'a> {
     limits: Limits,
     metered: bool,
     state: Mutex<State>,
-    /// Kept answers to be asked once more before anything new is asked.
+    /// Kept answers to clean rows, to be asked once more before anything new is asked.
     kept: Mutex<Vec<Answer>>,
 }
 
@@ -173,7 +175,8 @@ impl<'a> Remote<'a> {
     ) -> Self {
         let mut state = State { spent, ..State::default() };
         state.spent.kept = kept.len() as u64;
-        let again = Mutex::new(kept.iter().take(AGAIN).cloned().collect());
+        let clean = |a: &&Answer| a.row < sheet.rows() && a.bits == bits(sheet.clean(a.row));
+        let again = Mutex::new(kept.iter().filter(clean).take(AGAIN).cloned().collect());
         for answer in kept {
             // The first answer counts: the one that everything after it was built on.
             state.known.entry((answer.row, answer.bits)).or_insert(answer.scores);
@@ -256,10 +259,8 @@ impl<'a> Remote<'a> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = std::mem::take(&mut *kept);
         for some in kept.chunks(self.batch()) {
-            let asks: Vec<(usize, Vec<f32>)> = some
-                .iter()
-                .map(|a| (a.row, a.bits.iter().map(|b| f32::from_bits(*b)).collect()))
-                .collect();
+            let asks: Vec<(usize, Vec<f32>)> =
+                some.iter().map(|a| (a.row, self.sheet.clean(a.row).to_vec())).collect();
             for (now, before) in self.ask(&asks)?.iter().zip(some) {
                 let alike = now.scores.len() == before.scores.len()
                     && now
@@ -402,10 +403,20 @@ impl Oracle for Remote<'_> {
     fn metered(&self) -> bool {
         self.metered
     }
+    fn picture(&self) -> Option<Picture> {
+        self.sheet.picture()
+    }
 }
 
+/// By what a point is known: its bits, or the SHA-256 of many.
 fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|v| v.to_bits()).collect()
+    if x.len() <= BITS_MAX {
+        return x.iter().map(|v| v.to_bits()).collect();
+    }
+    let mut hash = Sha256::new();
+    x.iter().for_each(|v| hash.update(v.to_bits().to_le_bytes()));
+    let digest = hash.finalize();
+    digest.chunks(4).map(|b| b.iter().fold(0, |word, &b| word << 8 | u32::from(b))).collect()
 }
 
 fn failed(reason: String) -> OracleError {
@@ -437,7 +448,9 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const SAID_MAX: usize = 300;
 /// Kept answers that are asked once more.
 const AGAIN: usize = 8;
-/// Answers held: about a gigabyte at twenty coordinates.
+/// Coordinates by whose bits a point is known.
+const BITS_MAX: usize = 32;
+/// Answers held: about a gigabyte.
 const ANSWERS_MAX: usize = 4_000_000;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub struct JsonMap {
     pointer: Pointer,
     reads: Reads,
     words: Words,
+    axes: Vec<usize>,
 }
 
 /// What stands where the rows go.
@@ -43,11 +44,24 @@ impl JsonMap {
                 .into());
         };
         let pointer = Pointer::parse(pointer)?;
-        let map = Self { template: template.into(), place, pointer, reads, words };
+        let map =
+            Self { template: template.into(), place, pointer, reads, words, axes: Vec::new() };
         let tried = map.request(&["a".into()], &[vec![Cell::Number(1.0)]])?;
         serde_json::from_slice::<Value>(&tried)
             .map_err(|error| format!("the template is no JSON once rows stand in it: {error}"))?;
         Ok(map)
+    }
+
+    /// Rows are sent as lists of lists of this shape.
+    ///
+    /// # Errors
+    /// A template that wants objects: pixels have no names.
+    pub fn nested(mut self, axes: &[usize]) -> Result<Self, String> {
+        if matches!(self.place, Place::Rows | Place::Row) {
+            return Err("pixels have no names: use `{{values}}` or `{{value}}`".into());
+        }
+        self.axes = axes.to_vec();
+        Ok(self)
     }
 }
 
@@ -61,7 +75,7 @@ impl Protocol for JsonMap {
             let each = columns.iter().zip(cells).map(|(name, cell)| (name.clone(), value(cell)));
             Value::Object(each.collect::<Map<_, _>>())
         };
-        let list = |cells: &Vec<Cell>| Value::Array(cells.iter().map(value).collect());
+        let list = |cells: &Vec<Cell>| lists(cells, self.axes.get(1..).unwrap_or_default());
         let one = || rows.first().ok_or("no row to send");
         let (text, filled) = match self.place {
             Place::Rows => ("{{rows}}", Value::Array(rows.iter().map(object).collect())),
@@ -78,6 +92,15 @@ impl Protocol for JsonMap {
         let scores = each.into_iter().map(|value| self.words.scores(value, self.reads));
         Ok(scores.collect::<Result<Vec<_>, _>>()?.concat())
     }
+}
+
+/// Lists of lists: `inner` are the axes behind the first.
+fn lists(cells: &[Cell], inner: &[usize]) -> Value {
+    let Some((_, rest)) = inner.split_first() else {
+        return Value::Array(cells.iter().map(value).collect());
+    };
+    let size = inner.iter().product::<usize>().max(1);
+    Value::Array(cells.chunks(size).map(|some| lists(some, rest)).collect())
 }
 
 /// A cell in JSON; whole numbers without a fraction.

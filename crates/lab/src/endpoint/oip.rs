@@ -23,6 +23,8 @@ struct Input {
     datatype: String,
     /// Columns of this tensor, by place in the request.
     columns: Vec<usize>,
+    /// Axes of a row: its columns, or those of an image.
+    axes: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,43 @@ impl OipMap {
         Ok(Self { inputs, output: output.map(str::to_owned), reads, words })
     }
 
+    /// For images: the one input takes all of a row, in the shape that a row is sent in.
+    ///
+    /// # Errors
+    /// Metadata that do not read, several inputs, another shape, or a datatype without pixels.
+    pub fn images(
+        metadata: &[u8],
+        axes: &[usize],
+        output: Option<&str>,
+        reads: Reads,
+        words: Words,
+    ) -> Result<Self, String> {
+        let (name, datatype, shape) = image_input(metadata)?;
+        let fits = shape.len() == axes.len() + 1
+            && shape[1..].iter().zip(axes).all(|(d, &a)| *d < 0 || usize::try_from(*d) == Ok(a));
+        if !fits {
+            return Err(format!("the input `{name}` of shape {shape:?} is sent rows of {axes:?}"));
+        }
+        let kind = kind(&name, &datatype)?;
+        if !matches!(kind, Kind::Float | Kind::Whole) {
+            return Err(format!("the input `{name}` is {datatype}: it takes no pixels"));
+        }
+        let columns = (0..axes.iter().product()).collect();
+        let input = Input { name, kind, datatype, columns, axes: axes.to_vec() };
+        Ok(Self { inputs: vec![input], output: output.map(str::to_owned), reads, words })
+    }
+
+    /// What the metadata say of a row of the one input: its axes, `None` where they are open, and
+    /// whether it takes whole numbers.
+    ///
+    /// # Errors
+    /// Metadata that do not read, or several inputs.
+    pub fn image_axes(metadata: &[u8]) -> Result<(Vec<Option<usize>>, bool), String> {
+        let (name, datatype, shape) = image_input(metadata)?;
+        let axes = shape.iter().skip(1).map(|d| usize::try_from(*d).ok()).collect();
+        Ok((axes, kind(&name, &datatype)? == Kind::Whole))
+    }
+
     /// The names of the inputs in a list of metadata, to choose columns by.
     pub fn input_names(metadata: &[u8]) -> Vec<String> {
         let metadata: Value = serde_json::from_slice(metadata).unwrap_or_default();
@@ -70,16 +109,7 @@ impl OipMap {
 }
 
 fn read_input(input: &Value, columns: &[String], alone: bool) -> Result<Input, String> {
-    let text = |key: &str| {
-        let found = input.get(key).and_then(Value::as_str);
-        found.map(str::to_owned).ok_or_else(|| format!("an input without `{key}` in the metadata"))
-    };
-    let (name, datatype) = (text("name")?, text("datatype")?);
-    let shape: Vec<i64> = input
-        .get("shape")
-        .and_then(Value::as_array)
-        .map(|list| list.iter().filter_map(Value::as_i64).collect())
-        .unwrap_or_default();
+    let (name, datatype, shape) = facts(input)?;
     let wide = shape.get(1).copied().unwrap_or(1);
     let places = match columns.iter().position(|c| *c == name) {
         Some(at) => vec![at],
@@ -89,14 +119,38 @@ fn read_input(input: &Value, columns: &[String], alone: bool) -> Result<Input, S
     if shape.len() > 2 || (wide >= 0 && wide as usize != places.len()) {
         return Err(format!("the input `{name}` of shape {shape:?} gets {} columns", places.len()));
     }
-    let kind = match datatype.as_str() {
-        "FP16" | "FP32" | "FP64" => Kind::Float,
-        "BYTES" => Kind::Text,
-        "BOOL" => Kind::Truth,
-        d if d.starts_with("INT") || d.starts_with("UINT") => Kind::Whole,
-        other => return Err(format!("the datatype `{other}` of `{name}` is not known")),
+    let (kind, axes) = (kind(&name, &datatype)?, vec![places.len()]);
+    Ok(Input { name, kind, datatype, columns: places, axes })
+}
+
+/// Name, datatype and shape of an input in the metadata.
+fn facts(input: &Value) -> Result<(String, String, Vec<i64>), String> {
+    let text = |key: &str| {
+        let found = input.get(key).and_then(Value::as_str);
+        found.map(str::to_owned).ok_or_else(|| format!("an input without `{key}` in the metadata"))
     };
-    Ok(Input { name, kind, datatype, columns: places })
+    let shape = input.get("shape").and_then(Value::as_array);
+    let shape = shape.map(|list| list.iter().filter_map(Value::as_i64).collect());
+    Ok((text("name")?, text("datatype")?, shape.unwrap_or_default()))
+}
+
+fn image_input(metadata: &[u8]) -> Result<(String, String, Vec<i64>), String> {
+    let metadata: Value = serde_json::from_slice(metadata).map_err(|e| e.to_string())?;
+    match metadata.get("inputs").and_then(Value::as_array).map(Vec::as_slice) {
+        Some([input]) => facts(input),
+        Some(many) => Err(format!("images go to one input; the endpoint has {}", many.len())),
+        None => Err("the metadata list no `inputs`".into()),
+    }
+}
+
+fn kind(name: &str, datatype: &str) -> Result<Kind, String> {
+    match datatype {
+        "FP16" | "FP32" | "FP64" => Ok(Kind::Float),
+        "BYTES" => Ok(Kind::Text),
+        "BOOL" => Ok(Kind::Truth),
+        d if d.starts_with("INT") || d.starts_with("UINT") => Ok(Kind::Whole),
+        other => Err(format!("the datatype `{other}` of `{name}` is not known")),
+    }
 }
 
 impl Protocol for OipMap {
@@ -115,7 +169,8 @@ impl Protocol for OipMap {
                     data.push(element(cell, input.kind).map_err(|e| format!("`{column}`: {e}"))?);
                 }
             }
-            let shape = [rows.len(), input.columns.len()];
+            let shape: Vec<usize> =
+                std::iter::once(rows.len()).chain(input.axes.iter().copied()).collect();
             inputs.push(json!({
                 "name": input.name, "shape": shape, "datatype": input.datatype, "data": data,
             }));

@@ -1,7 +1,10 @@
 //! Rows as an endpoint is sent them.
 //!
 //! Owns the cells that nobody moves and the place of the free coordinates among them. A cell that
-//! an attacker left alone is sent as it stood in the file. Must never know a protocol.
+//! an attacker left alone is sent as it stood in the file; of an image every pixel moves. Must
+//! never know a protocol.
+
+use crate::oracle::Picture;
 
 /// One cell of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,13 +17,15 @@ pub enum Cell {
     Missing,
 }
 
-/// The rows of a table, and which columns an attacker moves.
+/// The rows of a table, and which columns an attacker moves; or images.
 #[derive(Clone, Debug)]
 pub struct Sheet {
     columns: Vec<String>,
+    /// None for images.
     cells: Vec<Vec<Cell>>,
     free: Vec<usize>,
     clean: Vec<f32>,
+    picture: Option<Picture>,
 }
 
 impl Sheet {
@@ -46,7 +51,26 @@ impl Sheet {
                 });
             }
         }
-        Ok(Self { columns, cells, free, clean })
+        Ok(Self { columns, cells, free, clean, picture: None })
+    }
+
+    /// Images, `n x channels x height x width` or as `picture` has them, in the unit in which they
+    /// are sent.
+    ///
+    /// # Errors
+    /// Pixels that fill no whole images.
+    pub fn images(clean: Vec<f32>, picture: Picture) -> Result<Self, String> {
+        let size = picture.channels * picture.height * picture.width;
+        if size == 0 || !clean.len().is_multiple_of(size) {
+            return Err(format!("{} pixels for images of {size}", clean.len()));
+        }
+        let (columns, cells) = (Vec::new(), Vec::new());
+        Ok(Self { columns, cells, free: (0..size).collect(), clean, picture: Some(picture) })
+    }
+
+    /// How the pixels of an image lie.
+    pub fn picture(&self) -> Option<Picture> {
+        self.picture
     }
 
     /// Names of the columns, in the order of a request.
@@ -56,7 +80,10 @@ impl Sheet {
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.cells.len()
+        match self.picture {
+            Some(_) => self.clean.len() / self.dims().max(1),
+            None => self.cells.len(),
+        }
     }
 
     /// Number of free columns.
@@ -71,6 +98,9 @@ impl Sheet {
 
     /// A row with its free columns at `x`.
     pub fn filled(&self, row: usize, x: &[f32]) -> Vec<Cell> {
+        if self.picture.is_some() {
+            return x.iter().map(|&v| Cell::Number(as_written(v))).collect();
+        }
         let mut cells = self.cells[row].clone();
         for ((&at, &value), &clean) in self.free.iter().zip(x).zip(self.clean(row)) {
             if value.to_bits() != clean.to_bits() {

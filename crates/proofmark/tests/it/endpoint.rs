@@ -1,4 +1,5 @@
-//! A live endpoint under attack: metered, killed in mid-run, resumed, compared with its file.
+//! A live endpoint under attack: metered, killed in mid-run, resumed, compared with its file; rows
+//! of tables and images.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use proofmark_formats::npy::{self, NpyArray, NpyData};
 use serde_json::{Value, json};
 
 use crate::schemas::{Schemas, id_of};
 use crate::support::{Ran, proofmark_with};
 
-/// A scorer of one column in a thread; what it worked on is counted row by row.
+/// A scorer of rows or images in a thread; what it worked on is counted row by row.
 struct Server {
     address: String,
     seen: Arc<Mutex<Seen>>,
@@ -91,19 +93,89 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Seen>, turned_away: bool) {
         write!(stream, "{head}connection: close\r\n\r\n").expect("write");
         return;
     }
-    let request: Value = serde_json::from_slice(&body).expect("json");
     let mut held = seen.lock().expect("seen");
-    held.requests += 1;
-    let rows = request["rows"].as_array().expect("rows");
-    let results = rows.iter().map(|row| {
-        *held.rows.entry(row.to_string()).or_default() += 1;
-        let z = row["a"].as_f64().expect("a") * 0.5 + row["b"].as_f64().expect("b") - 4.0;
-        json!({ "scores": { "no": 1.0 / (1.0 + z.exp()), "yes": 1.0 / (1.0 + (-z).exp()) } })
-    });
-    let answer = json!({ "results": results.collect::<Vec<_>>() }).to_string();
+    let answer = match body.is_empty() {
+        true => METADATA.to_owned(),
+        false => {
+            held.requests += 1;
+            answered(&serde_json::from_slice(&body).expect("json"), &mut held.rows).to_string()
+        }
+    };
     drop(held);
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", answer.len());
     write!(stream, "{head}connection: close\r\n\r\n{answer}").expect("write");
+}
+
+/// One input of whole pixels, channels first.
+const METADATA: &str = r#"{"name": "m", "inputs":
+    [{"name": "pixels", "datatype": "UINT8", "shape": [-1, 3, 6, 5]}]}"#;
+
+fn answered(request: &Value, seen: &mut BTreeMap<String, usize>) -> Value {
+    let both = |z: f64| [1.0 / (1.0 + z.exp()), 1.0 / (1.0 + (-z).exp())];
+    let mut saw = |row: &Value| *seen.entry(row.to_string()).or_default() += 1;
+    if let Some(images) = request["instances"].as_array() {
+        let each = images.iter().map(|image| {
+            saw(image);
+            // height, width, channels
+            let lines = image.as_array().expect("lines").iter();
+            let pixels = lines.flat_map(|line| line.as_array().expect("pixels"));
+            let pixels: Vec<&Vec<Value>> = pixels.map(|p| p.as_array().expect("pixel")).collect();
+            assert!(pixels.len() == 30 && pixels.iter().all(|p| p.len() == 3), "{image}");
+            let z = |p: &&Vec<Value>| p[0].as_f64().expect("v") - p[1].as_f64().expect("v");
+            both(pixels.iter().map(z).sum())
+        });
+        return json!({ "predictions": each.collect::<Vec<_>>() });
+    }
+    if let Some([input]) = request["inputs"].as_array().map(Vec::as_slice) {
+        assert_eq!(input["shape"].as_array().expect("shape")[1..], [json!(3), json!(6), json!(5)]);
+        let data = input["data"].as_array().expect("data");
+        let each = data.chunks(90).flat_map(|image| {
+            saw(&json!(image));
+            let sum = |some: &[Value]| some.iter().map(|v| v.as_u64().expect("whole")).sum::<u64>();
+            both((sum(&image[..30]) as f64 - sum(&image[30..60]) as f64) / 255.0)
+        });
+        let data: Vec<f64> = each.collect();
+        let shape = [data.len() / 2, 2];
+        return json!({ "outputs":
+            [{ "name": "p", "datatype": "FP64", "shape": shape, "data": data }] });
+    }
+    let rows = request["rows"].as_array().expect("rows");
+    let results = rows.iter().map(|row| {
+        saw(row);
+        let z = row["a"].as_f64().expect("a") * 0.5 + row["b"].as_f64().expect("b") - 4.0;
+        let [no, yes] = both(z);
+        json!({ "scores": { "no": no, "yes": yes } })
+    });
+    json!({ "results": results.collect::<Vec<_>>() })
+}
+
+/// Eight images of three channels; the label is what the scorer decides.
+fn pictures(folder: &std::path::Path) -> [String; 2] {
+    let (n, size) = (8_usize, 30_usize);
+    let pixel = |image: usize, channel: usize, at: usize| {
+        ((image * 37 + channel * (90 + 11 * image) + at * 29) % 256) as u8
+    };
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for image in 0..n {
+        let sums: Vec<u32> = (0..3)
+            .map(|channel| {
+                let own: Vec<u8> = (0..size).map(|at| pixel(image, channel, at)).collect();
+                pixels.extend_from_slice(&own);
+                own.iter().map(|&v| u32::from(v)).sum()
+            })
+            .collect();
+        labels.push(i64::from(sums[0] > sums[1]));
+    }
+    let write = |name: &str, shape: Vec<usize>, data: NpyData| {
+        let bytes = npy::write(&NpyArray::new(shape, data).expect("array")).expect("npy");
+        let path = folder.join(name);
+        fs::write(&path, bytes).expect("file");
+        path.display().to_string()
+    };
+    [
+        write("x.npy", vec![n, 3, 6, 5], NpyData::U8(pixels)),
+        write("y.npy", vec![n], NpyData::I64(labels)),
+    ]
 }
 
 /// Rows of two numbers and a text; the label is what the scorer decides.
@@ -237,6 +309,74 @@ fn a_total_of_queries_is_never_passed_and_can_be_raised() {
     let all = server.rows();
     assert_eq!(all.values().sum::<usize>(), all.len() + 16, "8 known answers, 8 kept");
     server.stop();
+}
+
+fn attack_images(server: &str, files: &[String; 2], more: &[&str]) -> Ran {
+    let [data, label] = files;
+    let args = ["attack", "--endpoint", server, "--data", data, "--label", label];
+    let how = ["--norm", "linf", "--eps", "2,40", "--scale", "0-255", "--suite", "square"];
+    let cost = ["--access", "score", "--queries", "60", "--batch", "4", "--format", "json"];
+    proofmark_with(&[&args[..], &how, &cost, more].concat(), &[])
+}
+
+#[test]
+fn images_go_out_in_the_shape_that_the_endpoint_takes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let files = pictures(folder.path());
+    let nested = ["--protocol", "json", "--template", "{\"instances\": {{values}}}"];
+    let nested = [&nested[..], &["--scores-at", "/predictions/*", "--row-shape", "6,5,3"]].concat();
+    let mut whole = Server::start("127.0.0.1:0", usize::MAX, false);
+    let ran = attack_images(&whole.url(), &files, &nested);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("a row is sent as [6, 5, 3], channels last"), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).expect("report");
+    let sent: usize = whole.rows().values().sum();
+    assert_eq!(sent, whole.rows().len() + 8, "eight rows are asked twice, nothing else");
+    let robust = |report: &Value, at: usize| report["robust"][at]["k_robust"].as_u64();
+    assert!(robust(&report, 1) < robust(&report, 0), "{}", report["robust"]);
+    let address = whole.address.clone();
+    whole.stop();
+
+    // Ninety pixels are kept by their digest; a run that goes on is the same.
+    let state = folder.path().join("state.jsonl").display().to_string();
+    let kept = [&nested[..], &["--state", &state, "--retries", "0"]].concat();
+    let mut first = Server::start(&address, 20, false);
+    let ran = attack_images(&first.url(), &files, &kept);
+    first.stop();
+    assert_eq!(ran.code, 2, "{}", ran.stdout);
+    let mut second = Server::start(&address, usize::MAX, false);
+    let ran = attack_images(&second.url(), &files, &kept);
+    second.stop();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(without_costs(&ran.stdout), without_costs(&serde_json::to_string(&report).unwrap()));
+    let both: usize = first.rows().values().chain(second.rows().values()).sum();
+    assert_eq!(both, sent + 8);
+
+    // The metadata name the shape; whole pixels go as they are stored.
+    let mut tensors = Server::start("127.0.0.1:0", usize::MAX, false);
+    let url = format!("http://{}/v2/models/m/infer", tensors.address);
+    let ran = attack_images(&url, &files, &["--protocol", "oip"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("a row is sent as [3, 6, 5], channels first"), "{}", ran.stderr);
+    let tensor: Value = serde_json::from_str(&ran.stdout).expect("report");
+    assert!(robust(&tensor, 1) < robust(&tensor, 0), "{}", tensor["robust"]);
+
+    // (arguments, words)
+    let wrong: [(&[&str], &str); 4] = [
+        (&["--protocol", "oip", "--row-shape", "6,5,3"], "is sent rows of [6, 5, 3]"),
+        (&["--protocol", "oip", "--mutable", "a"], "`--mutable` does nothing with images"),
+        (&["--protocol", "oip", "--row-shape", "4,4,3"], "do not go into rows of [4, 4, 3]"),
+        (
+            &["--protocol", "json", "--template", "{{rows}}", "--scores-at", "/*"],
+            "pixels have no names",
+        ),
+    ];
+    for (more, words) in wrong {
+        let ran = attack_images(&url, &files, more);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(ran.code == 2 && said.contains(words), "{said}");
+    }
+    tensors.stop();
 }
 
 #[test]

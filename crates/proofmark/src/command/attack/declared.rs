@@ -45,7 +45,7 @@ pub fn project(args: &Asked<'_>) -> Outcome<(Project, Vec<String>)> {
         let images = assets::read_data(&args.data)?;
         let labels = assets::read_data(Path::new(&args.label))?;
         let images = flat_or_images(&images, &labels)?;
-        let (feature, range) = pixels(args, &images, &mut notes)?;
+        let (feature, range) = pixels(args, &images, false, &mut notes)?;
         (vec![feature], images.label_values, range)
     };
     let classes = match number {
@@ -97,7 +97,7 @@ pub fn project(args: &Asked<'_>) -> Outcome<(Project, Vec<String>)> {
     Ok((project, notes))
 }
 
-fn data_asset(
+pub(super) fn data_asset(
     args: &Asked<'_>,
     is_table: bool,
     classes: &[String],
@@ -121,7 +121,7 @@ fn data_asset(
 }
 
 /// Pixels have no deviation per column, columns no steps of a pixel.
-fn scale_fits(scale: ScaleName, is_table: bool) -> Outcome<()> {
+pub(super) fn scale_fits(scale: ScaleName, is_table: bool) -> Outcome<()> {
     match (scale, is_table) {
         (ScaleName::Std, false) => Err(Failure::new(
             "scale",
@@ -376,9 +376,12 @@ fn ignore_unread(system: &mut System, model: &Model) {
     }
 }
 
-fn pixels(
+/// The feature of the pixels and the range they are mapped to, if any; `plain`: as stored, unless
+/// `--range` says otherwise.
+pub(super) fn pixels(
     args: &Asked<'_>,
     images: &FoundImages,
+    plain: bool,
     notes: &mut Vec<String>,
 ) -> Outcome<(Feature, Option<[f64; 2]>)> {
     let [low, high] = images.range;
@@ -391,7 +394,7 @@ fn pixels(
     };
     let range = match &args.range {
         Some(text) => Some(pair(text)?),
-        None if eight_bit && args.bounds.is_none() => Some([0.0, 1.0]),
+        None if eight_bit && args.bounds.is_none() && !plain => Some([0.0, 1.0]),
         None => None,
     };
     notes.push(match range {
@@ -462,12 +465,12 @@ fn classes(
 }
 
 /// Images, or vectors as images of one row.
-fn flat_or_images(data: &[u8], labels: &[u8]) -> Outcome<FoundImages> {
+pub(super) fn flat_or_images(data: &[u8], labels: &[u8]) -> Outcome<FoundImages> {
     found::images(data, Some(labels))
         .or_fail("data", "images are (n, h, w) or four-dimensional, vectors (n, k)")
 }
 
-fn is_table(path: &Path) -> Outcome<bool> {
+pub(super) fn is_table(path: &Path) -> Outcome<bool> {
     let kind = assets::recognise(path)?;
     Ok(matches!(kind, Kind::Table { .. } | Kind::Text) || assets::is_typed_table(path, &kind)?)
 }

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use proofmark_formats::sniff::Kind;
 use proofmark_lab::ctx::Ctx;
 use proofmark_lab::decision::Decision as Rule;
 use proofmark_lab::endpoint::json::JsonMap;
@@ -33,6 +34,7 @@ use crate::runner::{self, Settings};
 use crate::subject::Subjects;
 use crate::{assets, interrupt, output};
 
+mod images;
 mod journal;
 mod rows;
 mod wire;
@@ -70,6 +72,10 @@ pub struct EndpointArgs {
     /// A header whose value is in an environment variable, e.g. `authorization=API_KEY`.
     #[arg(long, value_name = "NAME=VARIABLE", requires = "endpoint")]
     pub header_env: Vec<String>,
+    /// Images: the shape in which a row is sent, e.g. `28,28,1`; by default that of the endpoint's
+    /// metadata, else channels, height, width.
+    #[arg(long, value_delimiter = ',', value_name = "D,D,D", requires = "endpoint")]
+    pub row_shape: Vec<usize>,
     /// Rows of one request at most.
     #[arg(long, default_value_t = 16, value_parser = super::at_least_one, requires = "endpoint")]
     pub batch: usize,
@@ -118,16 +124,12 @@ pub fn run(args: &Args, url: &str, global: Global) -> Outcome<ExitCode> {
     let asked = Asked::new(args, Wants::Budgets)?;
     let wire = Wire::open(url, &args.endpoint)?;
     refuse(args)?;
-    let (metadata, columns) = match args.endpoint.protocol {
-        Some(ProtocolName::Json) => (None, Vec::new()),
-        Some(ProtocolName::Oip) => {
-            let metadata = wire.metadata()?;
-            let names = OipMap::input_names(&metadata);
-            (Some(metadata), names)
-        }
+    let metadata = match args.endpoint.protocol {
+        Some(ProtocolName::Json) => None,
+        Some(ProtocolName::Oip) => Some(wire.metadata()?),
         None => return Err(lacking("--protocol", "oip")),
     };
-    let bound = rows::read(&asked, &columns)?;
+    let bound = bound(&asked, metadata.as_deref())?;
     for note in &bound.notes {
         output::note(global.quiet, note);
     }
@@ -151,6 +153,19 @@ pub fn run(args: &Args, url: &str, global: Global) -> Outcome<ExitCode> {
     let attack = Attack { asked: &asked, url, bound: &bound, journal: &journal, access, kind };
     let assessed = attack.assessed(&remote, global).map_err(|e| attack.stopped(e, &remote))?;
     attack.report(&assessed, &remote, global)
+}
+
+/// The rows, and where they can move.
+fn bound(asked: &Asked<'_>, metadata: Option<&[u8]>) -> Outcome<Bound> {
+    let sparse = asked.libsvm.said() || assets::recognise(&asked.data)? == Kind::Libsvm;
+    let is_table = sparse || declared::is_table(&asked.data)?;
+    declared::scale_fits(asked.scale, is_table)?;
+    if !is_table {
+        return images::read(asked, metadata);
+    }
+    let shaped = [("--row-shape", !asked.endpoint.row_shape.is_empty())];
+    super::unheard("the rows of a table", &shaped)?;
+    rows::read(asked, &metadata.map(OipMap::input_names).unwrap_or_default())
 }
 
 /// What this mode would leave undone is refused instead.
@@ -198,7 +213,10 @@ fn spoken(
     let protocol: Box<dyn Protocol> = match metadata {
         Some(metadata) => {
             let output = args.output.as_deref();
-            let map = OipMap::new(metadata, bound.sheet.columns(), output, reads, words);
+            let map = match &bound.axes {
+                Some(axes) => OipMap::images(metadata, axes, output, reads, words),
+                None => OipMap::new(metadata, bound.sheet.columns(), output, reads, words),
+            };
             Box::new(map.or_fail("protocol", "name the columns of the request with `--columns`")?)
         }
         None => {
@@ -207,6 +225,10 @@ fn spoken(
             let pointer = end.label_at.as_deref().or(end.scores_at.as_deref());
             let pointer = pointer.ok_or_else(|| lacking("--scores-at", "/results/*/scores"))?;
             let map = JsonMap::new(&template, pointer, reads, words);
+            let map = match &bound.axes {
+                Some(axes) => map.and_then(|map| map.nested(axes)),
+                None => map,
+            };
             Box::new(map.or_fail("template", "see docs/endpoints.md")?)
         }
     };
@@ -255,7 +277,7 @@ impl Attack<'_> {
             self.bound.classes.iter().map(|c| (c.clone(), c.clone())).collect();
         let criterion = target::criterion(goal.as_ref(), &classes)
             .or_fail("goal", "name two classes of the data")?;
-        let scale = scale(asked.scale)?;
+        let scale = scale(asked.scale);
         let space = self.bound.space(scale)?;
         let failed = |error: proofmark_lab::oracle::OracleError| {
             Failure::new("endpoint", error, "see docs/endpoints.md")
@@ -477,16 +499,12 @@ impl Attack<'_> {
     }
 }
 
-fn scale(name: ScaleName) -> Outcome<Scale> {
+fn scale(name: ScaleName) -> Scale {
     match name {
-        ScaleName::Raw => Ok(Scale::Raw),
-        ScaleName::Bounds => Ok(Scale::Bounds),
-        ScaleName::Std => Ok(Scale::Std),
-        ScaleName::U8 => Err(Failure::new(
-            "scale",
-            "the scale `0-255` is for images; an endpoint takes the rows of a table",
-            "use bounds, std or raw",
-        )),
+        ScaleName::Raw => Scale::Raw,
+        ScaleName::Bounds => Scale::Bounds,
+        ScaleName::Std => Scale::Std,
+        ScaleName::U8 => Scale::U8,
     }
 }
 

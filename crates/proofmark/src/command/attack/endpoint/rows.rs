@@ -2,9 +2,11 @@
 //!
 //! Owns which columns are sent and which an attacker moves; both are told. Called by [`super`].
 
+use proofmark_dataset::bind::Binding;
 use proofmark_dataset::table::{Cells, Table};
 use proofmark_lab::endpoint::{Cell, Sheet};
 use proofmark_lab::space::{Column, Deployed, Space};
+use proofmark_lab::target;
 use proofmark_schema::measurement::AssetDigest;
 use proofmark_schema::system::{
     DataAsset, DataRole, DialectPins, Feature, FeatureKind, FoundColumn, FoundTable, Scale, Task,
@@ -23,19 +25,36 @@ pub struct Bound {
     pub labels: Vec<usize>,
     /// Classes, as the labels are written.
     pub classes: Vec<String>,
-    /// Names of the columns that move.
+    /// Names of the columns that move; for images, how they are sent.
     pub free: Vec<String>,
+    /// For images: the shape in which a row is sent.
+    pub axes: Option<Vec<usize>>,
     /// Digest of the file.
     pub digest: String,
     /// What was assumed, in words.
     pub notes: Vec<String>,
-    moving: Vec<Column>,
+    /// Where they can move.
+    pub room: Room,
+}
+
+/// The room to move in.
+pub enum Room {
+    /// Columns of a table.
+    Columns(Vec<Column>),
+    /// Pixels.
+    Images(Binding),
 }
 
 impl Bound {
     /// The attacker's space.
     pub fn space(&self, scale: Scale) -> Outcome<Space> {
-        Space::new(&self.moving, scale).or_fail("space", "choose other columns with `--mutable`")
+        match &self.room {
+            Room::Columns(moving) => {
+                Space::new(moving, scale).or_fail("space", "choose other columns with `--mutable`")
+            }
+            Room::Images(binding) => target::space(binding, scale, &|_| None)
+                .or_fail("space", "use the scale 0-255, bounds or raw"),
+        }
     }
 
     /// The data file, for the report.
@@ -48,7 +67,9 @@ impl Bound {
 pub fn read(asked: &Asked<'_>, wanted: &[String]) -> Outcome<Bound> {
     let bytes = assets::read_data(&asked.data)?;
     let found = sparse::found(asked, None).map_err(|failure| Failure {
-        help: "an endpoint is sent the rows of a table: CSV, Parquet, Arrow or JSON lines".into(),
+        help: "an endpoint is sent images, or the rows of a table: CSV, Parquet, Arrow or JSON \
+               lines"
+            .into(),
         ..failure
     })?;
     let sent = sent(asked, wanted, &found)?;
@@ -117,7 +138,8 @@ fn bound(
     ];
     let sheet = Sheet::new(columns, cells, places).or_fail("data", "mend the file")?;
     let labels = table.labels.clone();
-    Ok(Bound { sheet, labels, classes, free, digest, notes, moving })
+    let (axes, room) = (None, Room::Columns(moving));
+    Ok(Bound { sheet, labels, classes, free, axes, digest, notes, room })
 }
 
 fn axis(feature: &Feature, values: &[f64]) -> Column {
@@ -163,11 +185,15 @@ fn sent<'t>(
 }
 
 fn classes(asked: &Asked<'_>, found: &FoundTable) -> Outcome<Vec<String>> {
+    let label = found.columns.iter().find(|c| c.name == asked.label);
+    classes_of(asked, label.map(|c| c.values.clone()).unwrap_or_default())
+}
+
+/// Classes as said, or as the labels have them, in their order.
+pub fn classes_of(asked: &Asked<'_>, mut values: Vec<String>) -> Outcome<Vec<String>> {
     if !asked.classes.is_empty() {
         return Ok(asked.classes.clone());
     }
-    let label = found.columns.iter().find(|c| c.name == asked.label);
-    let mut values = label.map(|c| c.values.clone()).unwrap_or_default();
     let numbers: Option<Vec<i64>> = values.iter().map(|v| v.parse().ok()).collect();
     if let Some(mut numbers) = numbers {
         numbers.sort_unstable();
