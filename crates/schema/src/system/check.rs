@@ -412,13 +412,14 @@ impl Check<'_> {
         let known = self.system.data.iter().map(|d| d.name.as_str());
         match self.system.data_named(&criterion.data) {
             None => self.reader.report(unresolved(span, "data set", &criterion.data, known)),
-            Some(d)
-                if d.role == DataRole::Train && self.at(&["data", &d.name, "role"]).is_some() =>
-            {
-                let message = format!("`{}` is training data: nothing is measured on it", d.name);
-                let help = "name the test data";
-                let problem =
-                    Diagnostic::new("criterion-on-training", span, message, "training data", help);
+            Some(d) if self.at(&["data", &d.name, "role"]).is_some() => {
+                let (code, what) = match d.role {
+                    DataRole::Test => return,
+                    DataRole::Train => ("criterion-on-training", "training data"),
+                    DataRole::Validation => ("criterion-on-validation", "validation data"),
+                };
+                let message = format!("`{}` is {what}: no criterion is judged on it", d.name);
+                let problem = Diagnostic::new(code, span, message, what, "name the test data");
                 let also = self.at(&["data", &d.name, "role"]);
                 self.reader.report(problem.and(also, "its role"));
             }

@@ -226,6 +226,7 @@ fn criteria() {
             "model = \"mlp\"\ndata = \"test\"\nthreat",
             "model = \"mlp\"\ndata = \"train\"\nthreat",
         ),
+        ("validation data", "role = \"test\"", "role = \"validation\""),
         ("unknown threat", "threat = \"applicant\"", "threat = \"aplicant\""),
         ("robust without a threat", "threat = \"applicant\"\neps = 0.05\n", ""),
         ("eps that is never attacked", "eps = 0.05\n", "eps = 0.06\n"),
