@@ -31,9 +31,14 @@ seed parquet $tables/*.parquet
 seed arrow_ipc $tables/*.arrow $tables/*.arrows
 seed images crates/dataset/tests/it/golden/folder/*.png crates/dataset/tests/it/golden/folder/*.jpg
 seed policy examples/credit/guard.toml
-mkdir -p "$to/libsvm" "$to/guard_json" "$to/guard_oip" "$to/relation"
+mkdir -p "$to/libsvm" "$to/guard_json" "$to/guard_oip" "$to/relation" "$to/endpoint"
 printf 'if `a b` = 1.5e3 then not (c < 2 or d = "x") else 0 <= e <= min(f, -g ^ 2)' >"$to/relation/all"
 printf 'ratio = open / max(total, 1)' >"$to/relation/equal"
+oip='{"outputs":[{"name":"p","datatype":"FP32","shape":[1,2],"data":[0.25,0.75]}]}'
+printf '\000%s' "$oip" >"$to/endpoint/oip"
+printf '\040{"a":[{"no":0.25,"yes":0.75}]}' >"$to/endpoint/json"
+printf '\030{"outputs":[{"name":"d","datatype":"BYTES","shape":[1],"data":["yes"]}]}' >"$to/endpoint/label"
+printf '\000{"inputs":[{"name":"x","datatype":"FP32","shape":[-1,1,2,3]}]}' >"$to/endpoint/image"
 mkdir -p "$to/vnnlib"
 head='(declare-const X_0 Real)(declare-const Y_0 Real)(assert (and (<= X_0 1.5) (>= X_0 -1e-3)))'
 printf '%s(assert (<= Y_0 0))' "$head" >"$to/vnnlib/plain"
