@@ -152,8 +152,8 @@ pub struct Remote<'a> {
     limits: Limits,
     metered: bool,
     state: Mutex<State>,
-    /// Kept answers to clean rows, to be asked once more before anything new is asked.
-    kept: Mutex<Vec<Answer>>,
+    /// Rows whose kept answers are asked once more before anything new is asked.
+    kept: Mutex<Vec<usize>>,
 }
 
 #[derive(Default)]
@@ -176,7 +176,7 @@ impl<'a> Remote<'a> {
         let mut state = State { spent, ..State::default() };
         state.spent.kept = kept.len() as u64;
         let clean = |a: &&Answer| a.row < sheet.rows() && a.bits == bits(sheet.clean(a.row));
-        let again = Mutex::new(kept.iter().filter(clean).take(AGAIN).cloned().collect());
+        let again = Mutex::new(kept.iter().filter(clean).take(AGAIN).map(|a| a.row).collect());
         for answer in kept {
             // The first answer counts: the one that everything after it was built on.
             state.known.entry((answer.row, answer.bits)).or_insert(answer.scores);
@@ -209,9 +209,7 @@ impl<'a> Remote<'a> {
                 some.iter().map(|&row| (row, self.sheet.clean(row).to_vec())).collect();
             let before = self.scores_of(&asks)?;
             for (answer, before) in self.ask(&asks)?.iter().zip(before) {
-                let same =
-                    answer.scores.iter().zip(&before).all(|(a, b)| a.to_bits() == b.to_bits());
-                if !same {
+                if bits(&answer.scores) != bits(&before) {
                     unsteady.push(answer.row);
                 }
             }
@@ -256,28 +254,14 @@ impl<'a> Remote<'a> {
     /// Before the first new question of a run that goes on: some kept answers are asked once more.
     /// Another model behind the URL would make one report of two.
     fn verify(&self) -> Result<(), OracleError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = std::mem::take(&mut *kept);
-        for some in kept.chunks(self.batch()) {
-            let asks: Vec<(usize, Vec<f32>)> =
-                some.iter().map(|a| (a.row, self.sheet.clean(a.row).to_vec())).collect();
-            for (now, before) in self.ask(&asks)?.iter().zip(some) {
-                let alike = now.scores.len() == before.scores.len()
-                    && now
-                        .scores
-                        .iter()
-                        .zip(&before.scores)
-                        .all(|(a, b)| a.to_bits() == b.to_bits());
-                if !alike {
-                    return Err(failed(format!(
-                        "row {} is answered otherwise than in the run that is to go on: another \
-                         model, or answers by chance",
-                        now.row
-                    )));
-                }
-            }
+        let rows = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        match self.unsteady(&rows)?.first() {
+            None => Ok(()),
+            Some(row) => Err(failed(format!(
+                "row {row} is answered otherwise than in the run that is to go on: another model, \
+                 or answers by chance"
+            ))),
         }
-        Ok(())
     }
 
     /// One request, tried again while there is no answer.
@@ -408,7 +392,7 @@ impl Oracle for Remote<'_> {
     }
 }
 
-/// By what a point is known: its bits, or the SHA-256 of many.
+/// By what a point or an answer is known: its bits, or the SHA-256 of many.
 fn bits(x: &[f32]) -> Vec<u32> {
     if x.len() <= BITS_MAX {
         return x.iter().map(|v| v.to_bits()).collect();

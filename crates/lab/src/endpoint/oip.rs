@@ -48,11 +48,9 @@ impl OipMap {
         reads: Reads,
         words: Words,
     ) -> Result<Self, String> {
-        let metadata: Value = serde_json::from_slice(metadata).map_err(|e| e.to_string())?;
-        let list = metadata.get("inputs").and_then(Value::as_array);
-        let list = list.filter(|l| !l.is_empty()).ok_or("the metadata list no `inputs`")?;
+        let list = listed(metadata)?;
         let mut inputs = Vec::with_capacity(list.len());
-        for input in list {
+        for input in &list {
             inputs.push(read_input(input, columns, list.len() == 1)?);
         }
         let fed = |at: usize| inputs.iter().any(|i: &Input| i.columns.contains(&at));
@@ -101,9 +99,8 @@ impl OipMap {
 
     /// The names of the inputs in a list of metadata, to choose columns by.
     pub fn input_names(metadata: &[u8]) -> Vec<String> {
-        let metadata: Value = serde_json::from_slice(metadata).unwrap_or_default();
-        let list = metadata.get("inputs").and_then(Value::as_array);
-        let names = list.into_iter().flatten().filter_map(|input| input.get("name")?.as_str());
+        let list = listed(metadata).unwrap_or_default();
+        let names = list.iter().filter_map(|input| input.get("name")?.as_str());
         names.map(str::to_owned).collect()
     }
 }
@@ -135,11 +132,18 @@ fn facts(input: &Value) -> Result<(String, String, Vec<i64>), String> {
 }
 
 fn image_input(metadata: &[u8]) -> Result<(String, String, Vec<i64>), String> {
-    let metadata: Value = serde_json::from_slice(metadata).map_err(|e| e.to_string())?;
-    match metadata.get("inputs").and_then(Value::as_array).map(Vec::as_slice) {
-        Some([input]) => facts(input),
-        Some(many) => Err(format!("images go to one input; the endpoint has {}", many.len())),
-        None => Err("the metadata list no `inputs`".into()),
+    match listed(metadata)?.as_slice() {
+        [input] => facts(input),
+        many => Err(format!("images go to one input; the endpoint has {}", many.len())),
+    }
+}
+
+/// The inputs in the metadata; there is one at least.
+fn listed(metadata: &[u8]) -> Result<Vec<Value>, String> {
+    let mut metadata: Value = serde_json::from_slice(metadata).map_err(|e| e.to_string())?;
+    match metadata.get_mut("inputs").map(Value::take) {
+        Some(Value::Array(list)) if !list.is_empty() => Ok(list),
+        _ => Err("the metadata list no `inputs`".into()),
     }
 }
 

@@ -32,15 +32,15 @@ pub fn read(asked: &Asked<'_>, metadata: Option<&[u8]>) -> Outcome<Bound> {
     let wanted = wanted.or_fail("protocol", "an endpoint for images has one input of pixels")?;
     let whole = wanted.as_ref().is_some_and(|(_, whole)| *whole);
     let (feature, range) = declared::pixels(asked, &found, whole, &mut notes)?;
-    let said = asked.endpoint.row_shape.iter().map(|&d| Some(d)).collect();
-    let wanted = match (asked.endpoint.row_shape.is_empty(), wanted) {
+    let said = &asked.endpoint.row_shape;
+    let wanted = match (said.is_empty(), wanted) {
         (true, Some((axes, _))) => axes,
         // vectors are read as images of one line
         (true, None) => match found.shape {
             [1, 1, k] => vec![Some(k)],
             shape => shape.map(Some).to_vec(),
         },
-        (false, _) => said,
+        (false, _) => said.iter().map(|&d| Some(d)).collect(),
     };
     let (axes, layout) = sent(found.shape, &wanted)?;
     let order = if layout == Layout::Nhwc { "last" } else { "first" };
