@@ -117,7 +117,7 @@ impl Apgd {
         }
         self.propose_best(arena, &climbers)?;
         for climber in &climbers {
-            if let Some(share) = climber.late_gain(self.steps) {
+            if let Some(share) = late_gain(&climber.best_losses, self.steps) {
                 arena.note_late_gain(climber.seat, share);
             }
         }
@@ -348,15 +348,15 @@ impl Climber {
             self.grad.clone_from(&self.best_grad);
         }
     }
+}
 
-    /// Share of the whole gain in best loss that came in the last tenth of the steps.
-    fn late_gain(&self, steps: usize) -> Option<f64> {
-        let (first, last) = (self.best_losses.first()?, self.best_losses.last()?);
-        let tenth = self.best_losses.get(steps.checked_sub((steps / 10).max(1))?)?;
-        let gain = f64::from(last - first);
-        let floor = GAIN_FLOOR * (1.0 + f64::from(last.abs()));
-        (gain > floor).then(|| f64::from(last - tenth) / gain)
-    }
+/// Share of the whole gain in best loss that came in the last tenth of the steps.
+fn late_gain(best_losses: &[f32], steps: usize) -> Option<f64> {
+    let (first, last) = (best_losses.first()?, best_losses.last()?);
+    let tenth = best_losses.get(steps.checked_sub((steps / 10).max(1))?)?;
+    let gain = f64::from(last - first);
+    let floor = GAIN_FLOOR * (1.0 + f64::from(last.abs()));
+    (gain > floor).then(|| f64::from(last - tenth) / gain)
 }
 
 /// [`Climber::step`] for L-inf, coordinate by coordinate: the point before the last one, `old`, is

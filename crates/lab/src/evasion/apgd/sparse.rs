@@ -11,7 +11,7 @@
 
 use proofmark_schema::system::Norm;
 
-use super::{Apgd, GAIN_FLOOR};
+use super::{Apgd, late_gain};
 use crate::harness::{Arena, ArenaError, Reach};
 use crate::stream::Stream;
 
@@ -54,7 +54,9 @@ pub(super) fn climb(
         propose_best(arena, &climbers)?;
     }
     for climber in &climbers {
-        if let Some(share) = climber.late_gain() {
+        // Of the last ball.
+        let steps = climber.best_losses.len().saturating_sub(1);
+        if let Some(share) = late_gain(&climber.best_losses, steps) {
             arena.note_late_gain(climber.seat, share);
         }
     }
@@ -220,16 +222,6 @@ impl Climber {
     fn count(&self, arena: &Arena<'_>) -> usize {
         let pairs = self.best.iter().zip(arena.clean(self.seat));
         pairs.filter(|(x, c)| x.to_bits() != c.to_bits()).count()
-    }
-
-    /// Share of the gain in the last ball that came in the last tenth of its steps.
-    fn late_gain(&self) -> Option<f64> {
-        let (first, last) = (self.best_losses.first()?, self.best_losses.last()?);
-        let steps = self.best_losses.len() - 1;
-        let tenth = self.best_losses.get(steps.checked_sub((steps / 10).max(1))?)?;
-        let gain = f64::from(last - first);
-        let floor = GAIN_FLOOR * (1.0 + f64::from(last.abs()));
-        (gain > floor).then(|| f64::from(last - tenth) / gain)
     }
 }
 
