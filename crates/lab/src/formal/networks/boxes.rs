@@ -100,7 +100,7 @@ impl<'a> Boxes<'a> {
 
     /// Bounds the worst boxes and halves those that are not proved; `None` when none is open.
     pub(crate) fn round(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Option<Round> {
-        let most = CELLS * PIECES;
+        let most = CELLS * work::PIECES;
         let mut cells = Vec::with_capacity(most);
         let source = if self.queue.is_empty() { &mut self.aside } else { &mut self.queue };
         while cells.len() < most
@@ -111,8 +111,8 @@ impl<'a> Boxes<'a> {
         if cells.is_empty() {
             return None;
         }
-        let chunks: Vec<&[Cell]> = cells.chunks(cells.len().div_ceil(PIECES)).collect();
-        let done = work::shared(self.threads, &chunks, &|chunk| self.bound(chunk, stop));
+        let done =
+            work::shared(self.threads, &work::pieces(&cells), &|some| self.bound(some, stop));
         self.visited += cells.len() as u64;
         let mut points = Matrix::zeros((cells.len(), self.net.inputs()));
         let regions = cells.iter().map(|cell| cell.region).collect();
@@ -207,7 +207,5 @@ impl Ord for Cell {
 
 /// Boxes that are bounded together.
 const CELLS: usize = 32;
-/// Pieces of a round, dealt to the threads there are.
-const PIECES: usize = 4;
 /// Plain CROWN.
 const PLAIN: Effort = Effort { steps: 0, rate: 0.0, rate_beta: 0.0, decay: 1.0 };

@@ -144,7 +144,7 @@ impl<'a> Search<'a> {
 
     /// Splits the worst parts once; `None` when nothing is open.
     pub(crate) fn round(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Option<Round> {
-        let most = PARENTS * PIECES;
+        let most = PARENTS * work::PIECES;
         let mut parents = Vec::with_capacity(most);
         let source = if self.queue.is_empty() { &mut self.aside } else { &mut self.queue };
         while parents.len() < most
@@ -155,9 +155,8 @@ impl<'a> Search<'a> {
         if parents.is_empty() {
             return None;
         }
-        // The cut is part of the result: chunks are tuned together.
-        let chunks: Vec<&[Part]> = parents.chunks(parents.len().div_ceil(PIECES)).collect();
-        let done = work::shared(self.threads, &chunks, &|chunk| self.branch(chunk, stop));
+        let pieces = work::pieces(&parents);
+        let done = work::shared(self.threads, &pieces, &|some| self.branch(some, stop));
         if stop() {
             // half-done bounds are valid, but the parents are simplest to keep
             parents.into_iter().for_each(|part| self.keep(part));
@@ -423,8 +422,6 @@ impl Ord for Part {
 
 /// Parts that are split together.
 const PARENTS: usize = 32;
-/// Pieces of a round, dealt to the threads there are.
-const PIECES: usize = 4;
 /// Neurons of each score whose children are tried.
 const LIKELY: usize = 3;
 /// Effort at the root.

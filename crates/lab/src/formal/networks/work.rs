@@ -5,6 +5,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+/// Pieces of a round, dealt to the threads there are.
+pub(crate) const PIECES: usize = 4;
+
+/// A round in [`PIECES`]. The cut is part of the result, since a piece is tuned together: it must
+/// not depend on the threads.
+pub(crate) fn pieces<T>(items: &[T]) -> Vec<&[T]> {
+    items.chunks(items.len().div_ceil(PIECES).max(1)).collect()
+}
+
 /// `of` each item, in the order of the items.
 pub(crate) fn shared<I: Sync, T: Send>(
     threads: usize,
